@@ -1,1 +1,3 @@
-//! Placeholder.
+//! What the benches share: the seeded corpus, and the parts of the end-to-end bench `forebay-bench`.
+
+pub mod corpus;
