@@ -1,0 +1,78 @@
+//! The bodies of a round, made before the clock starts, so that the load core only sends while it runs.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::{Protocol, grpc};
+use crate::corpus::{Corpus, Keys, zstd_ratio};
+
+/// How a body looks on the wire.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub protocol: Protocol,
+    /// Records in each request.
+    pub records: usize,
+    /// Members of a JSON line.
+    pub keys: Keys,
+    /// Bodies are compressed.
+    pub gzip: bool,
+}
+
+/// Bodies taken into the stated entropy.
+const ENTROPY_BODIES: usize = 32;
+
+/// Requests that an estimate of sizes is made from.
+const ESTIMATE_REQUESTS: u64 = 8;
+
+impl Shape {
+    /// Request `number` without compression or gRPC prefix.
+    #[must_use]
+    pub fn plain(&self, corpus: &Corpus, number: u64) -> Bytes {
+        match self.protocol {
+            Protocol::Ndjson => corpus.ndjson_body(number, self.records, self.keys),
+            Protocol::OtlpGrpc | Protocol::OtlpHttp => corpus.otlp_body(number, self.records),
+        }
+    }
+
+    /// Bytes per uncompressed request, on average.
+    #[must_use]
+    pub fn mean_bytes(&self, corpus: &Corpus) -> usize {
+        let total: usize = (0..ESTIMATE_REQUESTS).map(|number| self.plain(corpus, number).len()).sum();
+        total / ESTIMATE_REQUESTS as usize
+    }
+
+    /// Uncompressed bytes per byte of zstd level 3, over many requests together.
+    ///
+    /// # Errors
+    /// See [`zstd_ratio`].
+    pub fn entropy(&self, corpus: &Corpus) -> Result<f64> {
+        let bodies: Vec<Bytes> =
+            (0..ENTROPY_BODIES).map(|number| self.plain(corpus, number as u64)).collect();
+        Ok(zstd_ratio(bodies.iter().map(|body| &body[..]))?)
+    }
+
+    fn body(&self, corpus: &Corpus, number: u64) -> Result<Bytes> {
+        let mut body = self.plain(corpus, number);
+        if self.gzip {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(&body).context("compressing a request")?;
+            body = Bytes::from(encoder.finish().context("compressing a request")?);
+        }
+        if self.protocol == Protocol::OtlpGrpc {
+            body = grpc::frame(&body, self.gzip);
+        }
+        Ok(body)
+    }
+
+    /// Requests `first..first + count`, ready to be sent. All are in memory at once: the caller bounds `count`.
+    ///
+    /// # Errors
+    /// A body could not be compressed.
+    pub fn bodies(&self, corpus: &Corpus, first: u64, count: u64) -> Result<Vec<Bytes>> {
+        (first..first + count).map(|number| self.body(corpus, number)).collect()
+    }
+}

@@ -1,0 +1,210 @@
+//! The load generator: keeps a fixed number of requests in flight, awaits every acknowledgement, times it.
+
+mod bodies;
+mod grpc;
+pub mod http;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use clap::ValueEnum;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use prost::Message;
+use tokio::task::JoinSet;
+
+pub use bodies::Shape;
+use grpc::GrpcClient;
+use http::{HttpClient, Target};
+
+/// Wait before a retry when the refusal names none.
+const DEFAULT_RETRY: Duration = Duration::from_millis(100);
+
+/// A request that is refused for so long has failed.
+const RETRY_FOR: Duration = Duration::from_secs(60);
+
+/// A request whose answer does not come for so long has failed.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// What the load generator speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Protocol {
+    /// OTLP over gRPC, cleartext HTTP/2.
+    OtlpGrpc,
+    /// OTLP protobuf over HTTP/1.1.
+    OtlpHttp,
+    /// JSON lines over HTTP/1.1.
+    Ndjson,
+}
+
+/// What became of one attempt to send a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Outcome {
+    Accepted,
+    Retry(Duration),
+    Failed(String),
+}
+
+/// How requests are sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Sending {
+    pub protocol: Protocol,
+    pub address: SocketAddr,
+    pub connections: usize,
+    /// Requests under way per connection; HTTP/1.1 allows one.
+    pub in_flight: usize,
+    /// Largest HTTP/2 DATA frame, in bytes.
+    pub frame_bytes: usize,
+    pub gzip: bool,
+}
+
+/// What sending a round of requests took.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Microseconds from the first byte of each request to its acknowledgement, retries included; sorted.
+    pub latencies: Vec<u64>,
+    /// Retryable refusals.
+    pub retries: u64,
+    /// First byte to last acknowledgement.
+    pub wall: Duration,
+}
+
+impl Sent {
+    /// The latency that `percent` of the requests did not exceed.
+    #[must_use]
+    pub fn percentile(&self, percent: f64) -> Duration {
+        let rank = (self.latencies.len() as f64 * percent / 100.0).ceil() as usize;
+        let latency = self.latencies.get(rank.saturating_sub(1)).copied().unwrap_or_default();
+        Duration::from_micros(latency)
+    }
+}
+
+/// Open connections, used for every round.
+#[derive(Debug)]
+pub struct Load {
+    clients: Vec<Client>,
+}
+
+#[derive(Debug)]
+enum Client {
+    Grpc(GrpcClient),
+    Http(HttpClient),
+}
+
+/// Bodies that the workers take in turn; each is sent once.
+#[derive(Debug)]
+struct Queue {
+    bodies: Vec<Bytes>,
+    next: AtomicUsize,
+}
+
+impl Load {
+    /// Opens the connections.
+    ///
+    /// # Errors
+    /// Nobody listens, or several requests in flight were asked of HTTP/1.1.
+    pub async fn connect(sending: Sending) -> Result<Self> {
+        if sending.protocol != Protocol::OtlpGrpc && sending.in_flight != 1 {
+            bail!("HTTP/1.1 has one request in flight per connection; ask for more connections");
+        }
+        let mut clients = Vec::new();
+        for _ in 0..sending.connections {
+            match sending.protocol {
+                Protocol::OtlpGrpc => {
+                    let client =
+                        GrpcClient::connect(sending.address, sending.frame_bytes, sending.gzip).await?;
+                    // Calls of one connection are clones of its handle.
+                    clients.extend((0..sending.in_flight).map(|_| Client::Grpc(client.clone())));
+                }
+                Protocol::OtlpHttp | Protocol::Ndjson => {
+                    let target = http_target(sending.protocol, sending.gzip);
+                    clients.push(Client::Http(HttpClient::connect(sending.address, target).await?));
+                }
+            }
+        }
+        Ok(Self { clients })
+    }
+
+    /// Sends every body once and waits for every acknowledgement.
+    ///
+    /// # Errors
+    /// A request was refused for good, or for longer than [`RETRY_FOR`], or the connection broke.
+    pub async fn send(&mut self, bodies: Vec<Bytes>) -> Result<Sent> {
+        let queue = Arc::new(Queue { bodies, next: AtomicUsize::new(0) });
+        let mut workers = JoinSet::new();
+        let started = Instant::now();
+        for client in self.clients.drain(..) {
+            workers.spawn(work(client, Arc::clone(&queue)));
+        }
+        let mut sent = Sent::default();
+        while let Some(finished) = workers.join_next().await {
+            let (client, latencies, retries) = finished.context("a worker of the load generator")??;
+            self.clients.push(client);
+            sent.latencies.extend(latencies);
+            sent.retries += retries;
+        }
+        sent.wall = started.elapsed();
+        sent.latencies.sort_unstable();
+        Ok(sent)
+    }
+}
+
+async fn work(mut client: Client, queue: Arc<Queue>) -> Result<(Client, Vec<u64>, u64)> {
+    let mut latencies = Vec::new();
+    let mut retries = 0;
+    while let Some(body) = queue.bodies.get(queue.next.fetch_add(1, Ordering::Relaxed)) {
+        let started = Instant::now();
+        loop {
+            let attempt = tokio::time::timeout(ANSWER_WITHIN, client.send(body.clone())).await;
+            match attempt.context("no answer")? {
+                Outcome::Accepted => break,
+                Outcome::Failed(reason) => bail!("a request failed: {reason}"),
+                Outcome::Retry(_) if started.elapsed() > RETRY_FOR => bail!("refused for {RETRY_FOR:?}"),
+                Outcome::Retry(delay) => {
+                    retries += 1;
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+        latencies.push(started.elapsed().as_micros() as u64);
+    }
+    Ok((client, latencies, retries))
+}
+
+impl Client {
+    async fn send(&mut self, body: Bytes) -> Outcome {
+        match self {
+            Self::Grpc(client) => client.send(body).await,
+            Self::Http(client) => client.send(body).await,
+        }
+    }
+}
+
+fn http_target(protocol: Protocol, gzip: bool) -> Target {
+    match protocol {
+        Protocol::Ndjson => Target { path: "/", content_type: "application/x-ndjson", gzip },
+        Protocol::OtlpGrpc | Protocol::OtlpHttp => {
+            Target { path: "/v1/logs", content_type: "application/x-protobuf", gzip }
+        }
+    }
+}
+
+/// An `ExportLogsServiceResponse` is a success only when it rejects nothing.
+fn rejected_records(message: &[u8]) -> Outcome {
+    match ExportLogsServiceResponse::decode(message) {
+        Err(fault) => Outcome::Failed(format!("an answer that is no ExportLogsServiceResponse: {fault}")),
+        Ok(answer) => match answer.partial_success {
+            Some(partial) if partial.rejected_log_records != 0 => Outcome::Failed(format!(
+                "{} records rejected: {}",
+                partial.rejected_log_records, partial.error_message
+            )),
+            _ => Outcome::Accepted,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;
