@@ -1,1 +1,17 @@
-//! Placeholder.
+//! What the black-box tests stand on: real programs, fetched once into a cache, started and stopped around the gateway.
+//!
+//! Nothing here knows how the gateway works inside. It is started as an operator would start it, fed by the clients
+//! that users have, and judged by what a real Elasticsearch holds afterwards and by its own ledger.
+
+pub mod cache;
+pub mod elasticsearch;
+pub mod gateway;
+pub mod metrics;
+pub mod ports;
+pub mod process;
+pub mod python;
+pub mod telemetrygen;
+
+pub use elasticsearch::Elasticsearch;
+pub use gateway::Gateway;
+pub use process::wait_until;

@@ -1,0 +1,209 @@
+//! The real binary, started with a configuration as an operator would, on free ports in a folder of its own.
+
+use crate::metrics::{Ledger, Metrics};
+use crate::process::{self, Watchdog};
+use crate::{ports, wait_until};
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Path of the binary to test, instead of building it.
+const BINARY_VARIABLE: &str = "FOREBAY_BIN";
+
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than the drain of any test's configuration.
+const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The loopback ports that a configuration may name as `{otlp_grpc}`, `{otlp_http}`, `{json}` and `{admin}`.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub otlp_grpc: u16,
+    pub otlp_http: u16,
+    pub json: u16,
+    pub admin: u16,
+}
+
+/// A running (or ended) gateway. The process and its folder are gone when this is dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    pub ports: Ports,
+    folder: TempDir,
+    agent: ureq::Agent,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    _watchdog: Watchdog,
+}
+
+impl Gateway {
+    /// Starts the binary with this configuration and waits until it is ready. In the text, `{otlp_grpc}`,
+    /// `{otlp_http}`, `{json}`, `{admin}` stand for free ports and `{dir}` for the gateway's own temporary folder.
+    /// The configuration must have `admin: {listen: "127.0.0.1:{admin}"}`.
+    pub fn start(config_yaml: &str) -> Result<Self> {
+        let [otlp_grpc, otlp_http, json, admin] = ports::free()?;
+        let ports = Ports { otlp_grpc, otlp_http, json, admin };
+        let folder = tempfile::Builder::new().prefix("forebay-gateway-").tempdir()?;
+        let config = ports.substitute(config_yaml).replace("{dir}", &folder.path().to_string_lossy());
+        fs::write(folder.path().join("forebay.yaml"), config)?;
+        let agent = ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).build().into();
+        let mut gateway = Self { ports, folder, agent, running: None };
+        gateway.start_again()?;
+        Ok(gateway)
+    }
+
+    /// Starts an ended gateway with the configuration, ports and folder that it had. Output is appended.
+    pub fn start_again(&mut self) -> Result<()> {
+        ensure!(self.running.is_none(), "the gateway runs already");
+        let mut command = Command::new(binary()?);
+        command.arg("run").arg("--config").arg(self.folder().join("forebay.yaml"));
+        command.current_dir(self.folder()).stdin(Stdio::null());
+        command.stdout(self.output("stdout.log")?).stderr(self.output("stderr.log")?);
+        let child = command.spawn().context("cannot start the gateway")?;
+        let watchdog = Watchdog::over(child.id(), self.folder())?;
+        self.running = Some(Running { child, _watchdog: watchdog });
+        let address = self.admin_url("/readyz");
+        wait_until("the gateway to be ready", READY_TIMEOUT, || {
+            if let Some(status) = self.try_wait()? {
+                bail!("the gateway ended ({status}):\n{}", self.log_tail());
+            }
+            Ok(self.agent.get(&address).call().is_ok().then_some(()))
+        })
+        .with_context(|| format!("the gateway's log:\n{}", self.log_tail()))
+    }
+
+    /// The gateway's folder: configuration, `stdout.log`, `stderr.log`, and whatever the configuration put at `{dir}`.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// An address on the admin port, for a path with a slash in front.
+    pub fn admin_url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.ports.admin)
+    }
+
+    /// The process id.
+    ///
+    /// # Errors
+    /// The gateway was stopped or killed.
+    pub fn pid(&self) -> Result<u32> {
+        self.running.as_ref().map(|running| running.child.id()).context("the gateway does not run")
+    }
+
+    /// One scrape of `/metrics`.
+    pub fn metrics(&self) -> Result<Metrics> {
+        Metrics::parse(&self.agent.get(self.admin_url("/metrics")).call()?.body_mut().read_to_string()?)
+    }
+
+    /// The ledger of one scrape.
+    pub fn ledger(&self) -> Result<Ledger> {
+        self.metrics()?.ledger()
+    }
+
+    /// Waits until nothing is in flight and returns the ledger with both equations checked.
+    pub fn balanced_ledger(&self, timeout: Duration) -> Result<Ledger> {
+        let ledger = wait_until("an empty gateway", timeout, || {
+            let ledger = self.ledger()?;
+            Ok((ledger.in_flight == 0.0).then_some(ledger))
+        })?;
+        ledger.check()?;
+        Ok(ledger)
+    }
+
+    /// User plus system CPU time so far, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        process::cpu_seconds(self.pid()?)
+    }
+
+    /// Resident memory, in bytes.
+    pub fn rss_bytes(&self) -> Result<u64> {
+        process::rss_bytes(self.pid()?)
+    }
+
+    /// Asks the gateway to drain and end (SIGTERM); returns its exit status and the last line of its log.
+    pub fn sigterm_and_wait(&mut self) -> Result<(ExitStatus, String)> {
+        process::signal(self.pid()?, "TERM")?;
+        let status = wait_until("the gateway's end", STOP_TIMEOUT, || self.try_wait())?;
+        self.running = None;
+        Ok((status, self.last_line()))
+    }
+
+    /// Kills the gateway (SIGKILL) and reaps it.
+    pub fn kill9(&mut self) -> Result<()> {
+        let mut running = self.running.take().context("the gateway does not run")?;
+        running.child.kill()?;
+        running.child.wait()?;
+        Ok(())
+    }
+
+    fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
+        let running = self.running.as_mut().context("the gateway does not run")?;
+        Ok(running.child.try_wait()?)
+    }
+
+    fn output(&self, name: &str) -> Result<File> {
+        Ok(File::options().create(true).append(true).open(self.folder().join(name))?)
+    }
+
+    /// The last line of the log on standard error; of standard output if the former is empty.
+    fn last_line(&self) -> String {
+        let line = process::tail(&self.folder().join("stderr.log"), 1);
+        if line.is_empty() { process::tail(&self.folder().join("stdout.log"), 1) } else { line }
+    }
+
+    fn log_tail(&self) -> String {
+        process::tail(&self.folder().join("stderr.log"), 20)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            // A gateway that is gone already is what was wanted.
+            let _ = self.kill9();
+        }
+    }
+}
+
+impl Ports {
+    fn substitute(&self, text: &str) -> String {
+        text.replace("{otlp_grpc}", &self.otlp_grpc.to_string())
+            .replace("{otlp_http}", &self.otlp_http.to_string())
+            .replace("{json}", &self.json.to_string())
+            .replace("{admin}", &self.admin.to_string())
+    }
+}
+
+/// The binary under test: `FOREBAY_BIN`, else built once per test process in the profile of the tests themselves.
+pub fn binary() -> Result<&'static Path> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = BINARY.get_or_init(|| find_or_build().map_err(|error| format!("{error:#}")));
+    found.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn find_or_build() -> Result<PathBuf> {
+    if let Some(chosen) = std::env::var_os(BINARY_VARIABLE) {
+        let chosen = PathBuf::from(chosen);
+        ensure!(chosen.is_file(), "{BINARY_VARIABLE} names no file: {}", chosen.display());
+        return Ok(chosen.canonicalize()?);
+    }
+    // A test runs as target/<profile folder>/deps/<name>.
+    let test = std::env::current_exe()?;
+    let folder = test.ancestors().nth(2).context("the test does not lie in a target folder")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") => "dev",
+        Some(name) => name,
+        None => bail!("no profile in {}", folder.display()),
+    };
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--quiet", "--package", "forebay", "--bin", "forebay", "--profile", profile]);
+    process::run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
+    Ok(folder.join("forebay"))
+}

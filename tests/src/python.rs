@@ -1,0 +1,76 @@
+//! A virtual environment with the Python clients that users have: the OpenTelemetry SDK, python-json-logger, requests.
+
+use crate::{cache, process};
+use anyhow::{Context, Result};
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Exact versions, dependencies included.
+const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// The environment's interpreter.
+#[derive(Clone, Debug)]
+pub struct Python {
+    interpreter: PathBuf,
+}
+
+impl Python {
+    /// Creates the environment on first use.
+    pub fn install() -> Result<Self> {
+        let folder = cache::install("python", REQUIREMENTS, |place| {
+            create(place)?;
+            let requirements = place.join("requirements.txt");
+            std::fs::write(&requirements, REQUIREMENTS)?;
+            let mut pip = Command::new(place.join("bin/python"));
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+                .arg(&requirements);
+            process::run(&mut pip).map(drop)
+        })?;
+        Ok(Self { interpreter: folder.join("bin/python") })
+    }
+
+    /// Runs a script of `tests/python` to its end.
+    pub fn run(&self, script: &str, args: &[&str]) -> Result<Output> {
+        process::run(&mut self.command(script, args))
+    }
+
+    /// As [`run`](Self::run), with `input` on standard input.
+    pub fn run_with_input(&self, script: &str, args: &[&str], input: &str) -> Result<Output> {
+        let mut file = tempfile::tempfile()?;
+        file.write_all(input.as_bytes())?;
+        file.rewind()?;
+        process::run(self.command(script, args).stdin(file))
+    }
+
+    /// The command of [`run`](Self::run), for tests that let a client run beside other things.
+    pub fn command(&self, script: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        command.arg(scripts().join(script)).args(args);
+        // No __pycache__ in the checkout; times without a zone are UTC on every machine; no proxy towards loopback.
+        command.env("PYTHONDONTWRITEBYTECODE", "1").env("TZ", "UTC").env("NO_PROXY", "127.0.0.1");
+        command
+    }
+}
+
+/// The last line of a script's output: its summary, one JSON object.
+pub fn summary(output: &Output) -> Result<serde_json::Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().last().context("the script printed nothing")?;
+    serde_json::from_str(line).with_context(|| format!("not a summary: {line}"))
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
+}
+
+/// An empty environment with pip. Debian keeps `ensurepip` in a package of its own; without it the module
+/// `virtualenv` does the same.
+fn create(place: &Path) -> Result<()> {
+    let venv = process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(place));
+    let Err(venv_error) = venv else { return Ok(()) };
+    process::run(Command::new("python3").args(["-m", "pip", "install", "--quiet", "--user", "virtualenv"]))
+        .and_then(|_| process::run(Command::new("python3").args(["-m", "virtualenv", "--clear"]).arg(place)))
+        .with_context(|| format!("no Python environment: install the package python3-venv ({venv_error:#})"))
+        .map(drop)
+}
