@@ -1,0 +1,107 @@
+//! The configuration file: YAML in, a checked value out, or every fault at once.
+//!
+//! Four steps, each in a file of its own: [`document`] reads YAML into a tree with places and resolves
+//! substitutions; [`compile`] turns the JSON schema of the settings into [`shape`]s; [`diagnose`] checks the tree
+//! against them; and serde builds the value. Checks that need the value (does this route name a sink?) come
+//! afterwards and point into the file through the [`Locator`].
+
+mod compile;
+mod describe;
+mod diagnose;
+mod document;
+mod fault;
+mod locate;
+mod reference;
+mod scalar;
+mod shape;
+mod substitute;
+#[cfg(test)]
+mod tests;
+
+use schemars::{JsonSchema, Schema};
+use serde::de::DeserializeOwned;
+
+use document::{Node, Value};
+use fault::Position;
+use scalar::Scalar;
+use shape::Shapes;
+
+pub use fault::{Fault, nearest, sort};
+pub use locate::Locator;
+pub use reference::{reference_markdown, schema_json};
+pub use substitute::{Environment, ProcessEnvironment};
+
+/// The largest configuration file, in bytes.
+pub const MAX_FILE_BYTES: usize = 1 << 20;
+
+/// A configuration that has passed its schema, and the way back from a setting to its line.
+#[derive(Debug)]
+pub struct Loaded<T> {
+    pub value: T,
+    pub locator: Locator,
+}
+
+/// The JSON schema of a configuration: what `load` checks against and what the reference is made of.
+pub fn schema_of<T: JsonSchema>() -> Schema {
+    schemars::schema_for!(T)
+}
+
+/// Constructs of the schema that `load` cannot check; empty for a configuration that may be shipped.
+pub fn unsupported(schema: &Schema) -> Vec<String> {
+    Shapes::compile(schema).err().unwrap_or_default()
+}
+
+/// Reads a configuration. An empty text is the default one.
+///
+/// # Errors
+/// Every fault that could be found, in the order of the file. Invalid YAML hides what comes after it; failed
+/// substitutions and duplicate keys are reported before anything is compared with the schema.
+pub fn load<T: DeserializeOwned + JsonSchema>(
+    text: &str,
+    environment: &dyn Environment,
+) -> Result<Loaded<T>, Vec<Fault>> {
+    let mut faults = match read(text, environment) {
+        Ok(root) => match check::<T>(&root) {
+            faults if faults.is_empty() => return build(root).map_err(|fault| vec![fault]),
+            faults => faults,
+        },
+        Err(faults) => faults,
+    };
+    sort(&mut faults);
+    Err(faults)
+}
+
+fn read(text: &str, environment: &dyn Environment) -> Result<Node, Vec<Fault>> {
+    if text.len() > MAX_FILE_BYTES {
+        return Err(vec![Fault::new("", Position::START, "the file is larger than 1 MiB")]);
+    }
+    let mut root = document::parse(text, environment)?;
+    if matches!(root.value, Value::Scalar(Scalar::Null)) {
+        root.value = Value::Mapping(Vec::new());
+    }
+    Ok(root)
+}
+
+fn check<T: JsonSchema>(root: &Node) -> Vec<Fault> {
+    match Shapes::compile(&schema_of::<T>()) {
+        Ok(shapes) => diagnose::diagnose(&shapes, root),
+        Err(constructs) => {
+            let internal = |construct| format!("the schema of the settings cannot be checked: {construct}");
+            constructs.into_iter().map(|it| Fault::new("", Position::START, internal(it))).collect()
+        }
+    }
+}
+
+/// What the schema cannot say, a type's own `Deserialize` may still refuse.
+fn build<T: DeserializeOwned>(root: Node) -> Result<Loaded<T>, Fault> {
+    let json = root.to_json();
+    let locator = Locator::new(root);
+    match serde_path_to_error::deserialize(json) {
+        Ok(value) => Ok(Loaded { value, locator }),
+        Err(error) => {
+            let path = error.path().to_string();
+            let known = if path == "." { "" } else { path.as_str() };
+            Err(locator.foreign_fault(known, &error.inner().to_string()))
+        }
+    }
+}
