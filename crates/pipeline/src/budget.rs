@@ -1,0 +1,117 @@
+//! One budget in bytes for everything that holds a payload. Whoever holds bytes holds a [`Lease`] on them.
+//!
+//! A lease grows or the request is refused; it never waits while it is held, so two requests cannot starve each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// The bytes that all payloads of this process may hold at once.
+#[derive(Debug)]
+pub struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+/// The budget has no room for so many bytes now. Retryable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("memory budget exhausted: {wanted} bytes wanted, {used} of {limit} in use")]
+pub struct Exhausted {
+    pub wanted: usize,
+    pub used: usize,
+    pub limit: usize,
+}
+
+impl Budget {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+    }
+
+    /// Takes `bytes`, or says that there is no room.
+    pub fn lease(self: &Arc<Self>, bytes: usize) -> Result<Lease, Exhausted> {
+        self.take(bytes)?;
+        Ok(Lease { budget: Arc::clone(self), bytes })
+    }
+
+    /// Takes `bytes` whether or not there is room: for what is owed already and must be sent to free its body (an encoded batch).
+    /// Bounded by the callers: slots of a sink times its largest batch.
+    pub fn lease_over(self: &Arc<Self>, bytes: usize) -> Lease {
+        self.used.fetch_add(bytes, Relaxed);
+        Lease { budget: Arc::clone(self), bytes }
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), Exhausted> {
+        self.used
+            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|after| *after <= self.limit))
+            .map(|_| ())
+            .map_err(|used| Exhausted { wanted: bytes, used, limit: self.limit })
+    }
+
+    /// Bytes under lease now.
+    pub fn used(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    /// Bytes that may be under lease.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+}
+
+/// Bytes taken from a [`Budget`]; given back on drop.
+#[derive(Debug)]
+pub struct Lease {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Lease {
+    /// Makes the lease `bytes` large: grows (or fails, unchanged) or gives back.
+    pub fn resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        if bytes > self.bytes {
+            self.budget.take(bytes - self.bytes)?;
+        } else {
+            self.budget.used.fetch_sub(self.bytes - bytes, Relaxed);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Bytes under this lease.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_lease_never_exceeds_the_limit_and_gives_back_on_drop() {
+        let budget = Budget::new(100);
+        let mut lease = budget.lease(60).unwrap();
+        assert_eq!(budget.lease(41).unwrap_err(), Exhausted { wanted: 41, used: 60, limit: 100 });
+        assert!(lease.resize(101).is_err());
+        assert_eq!((lease.bytes(), budget.used()), (60, 60));
+        lease.resize(100).unwrap();
+        lease.resize(10).unwrap();
+        assert_eq!(budget.used(), 10);
+        drop(lease);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_sum_over_the_address_space_is_refused() {
+        let budget = Budget::new(usize::MAX);
+        let _held = budget.lease(10).unwrap();
+        assert!(budget.lease(usize::MAX).is_err());
+    }
+}

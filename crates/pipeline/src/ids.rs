@@ -1,0 +1,199 @@
+//! Document ids, minted once at admission and stable over every retry.
+//!
+//! An id is 21 bytes, written as 28 characters of URL-safe base64: five bytes of event time in seconds (big endian,
+//! so that neighbours in time are neighbours in the term dictionary), then 16 bytes that tell records apart.
+
+use crate::wire::{Entry, Group, Index};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// Characters in a written id.
+pub const ID_CHARS: usize = 28;
+const ID_BYTES: usize = 21;
+const TIME_BYTES: usize = 5;
+
+/// How the records of one body are identified.
+#[derive(Clone, Debug)]
+pub enum Ids {
+    /// No ids: the sink invents its own, and a retry may store a record twice.
+    None,
+    /// This process start's random epoch, the body's number, the record's number.
+    Minted { epoch: u64, frame: u64 },
+    /// A hash of the content, one per record: the same record sent again has the same id.
+    Content(Vec<u128>),
+    /// The client's own: for each record the offset and length of a JSON string's inside, length 0 where there is none.
+    Client { ranges: Vec<(u32, u32)>, epoch: u64, frame: u64 },
+}
+
+impl Ids {
+    /// Writes the id of record `item` into `out` as it stands in a JSON string, and says whether it has one.
+    pub fn write(&self, item: u32, entry: &Entry, body: &[u8], out: &mut Vec<u8>) -> bool {
+        let tail = match self {
+            Self::None => return false,
+            Self::Minted { epoch, frame } => minted(*epoch, *frame, item),
+            Self::Content(hashes) => hashes[item as usize],
+            Self::Client { ranges, epoch, frame } => match ranges[item as usize] {
+                (_, 0) => minted(*epoch, *frame, item),
+                (offset, len) => {
+                    out.extend_from_slice(&body[offset as usize..(offset + len) as usize]);
+                    return true;
+                }
+            },
+        };
+        let seconds = entry.time.div_euclid(1_000_000_000);
+        let mut id = [0u8; ID_BYTES];
+        id[..TIME_BYTES].copy_from_slice(&seconds.to_be_bytes()[8 - TIME_BYTES..]);
+        id[TIME_BYTES..].copy_from_slice(&tail.to_be_bytes());
+        let mut text = [0u8; ID_CHARS];
+        // 21 bytes are exactly 28 characters; an error would mean that a constant above is wrong.
+        if URL_SAFE_NO_PAD.encode_slice(id, &mut text) != Ok(ID_CHARS) {
+            return false;
+        }
+        out.extend_from_slice(&text);
+        true
+    }
+}
+
+fn minted(epoch: u64, frame: u64, item: u32) -> u128 {
+    u128::from(epoch) << 64 | u128::from(frame & 0xff_ffff_ffff) << 24 | u128::from(item & 0xff_ffff)
+}
+
+/// Numbers the bodies of this process start.
+#[derive(Debug)]
+pub struct Mint {
+    epoch: u64,
+    frames: AtomicU64,
+}
+
+impl Default for Mint {
+    fn default() -> Self {
+        Self { epoch: rand::random(), frames: AtomicU64::new(0) }
+    }
+}
+
+impl Mint {
+    /// The epoch and the next body's number.
+    pub fn next(&self) -> (u64, u64) {
+        (self.epoch, self.frames.fetch_add(1, Relaxed))
+    }
+}
+
+/// The key of the content hash. It is the same everywhere, because a client may send its retry to another replica.
+const CONTENT_KEY: u64 = 0x0f0e_ba11_5eed_1d5a;
+
+/// Ids from content: a 128-bit keyed hash of resource, scope and record, and of how often the same came before in this
+/// request. So a request sent again has the same ids, and honest twins within one request have different ones.
+pub fn content_ids(body: &[u8], index: &Index) -> Vec<u128> {
+    let of_group = |group: &Group| {
+        let part = |(offset, len): (u32, u32)| &body[offset as usize..(offset + len) as usize];
+        let resource = xxh3_128_with_seed(part(group.resource), CONTENT_KEY);
+        let scope = xxh3_128_with_seed(part(group.scope), CONTENT_KEY);
+        resource.rotate_left(1) ^ scope.rotate_left(64) ^ u128::from(group.scope.1)
+    };
+    let mut groups: Vec<Option<u128>> = vec![None; index.groups.len()];
+    let mut seen = Occurrences::new(index.records.len());
+    let mut ids = Vec::with_capacity(index.records.len());
+    for entry in &index.records {
+        let number = entry.aux as usize;
+        let group = *groups[number].get_or_insert_with(|| of_group(&index.groups[number]));
+        let mut id = xxh3_128_with_seed(&body[entry.range()], CONTENT_KEY) ^ group;
+        while !seen.insert(id, &ids) {
+            id = id.rotate_left(29).wrapping_mul(0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15) ^ 1;
+        }
+        ids.push(id);
+    }
+    ids
+}
+
+/// Which ids were given out already: an open hash table of positions, because a general set costs more than the hash.
+struct Occurrences {
+    slots: Vec<u32>,
+    mask: usize,
+}
+
+impl Occurrences {
+    const FREE: u32 = u32::MAX;
+
+    fn new(records: usize) -> Self {
+        let size = (records * 2).next_power_of_two().max(2);
+        Self { slots: vec![Self::FREE; size], mask: size - 1 }
+    }
+
+    /// False if `id` is among `given`; else it takes the next position.
+    fn insert(&mut self, id: u128, given: &[u128]) -> bool {
+        let mut at = id as usize & self.mask;
+        while self.slots[at] != Self::FREE {
+            if given[self.slots[at] as usize] == id {
+                return false;
+            }
+            at = (at + 1) & self.mask;
+        }
+        self.slots[at] = given.len() as u32;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::route::RouteSet;
+
+    fn index(records: &[(u32, u32)]) -> Index {
+        let mut index = Index { groups: vec![Group::default()], ..Index::default() };
+        for (offset, len) in records {
+            let entry = Entry { time: 1_700_000_000_000_000_000, offset: *offset, len: *len, aux: 0, flags: Entry::HAS_TIME };
+            index.push(entry, RouteSet(1), 0);
+        }
+        index
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_ids_and_twins_in_it_have_different_ones() {
+        let body = b"twin.twin.else";
+        let records = index(&[(0, 4), (5, 4), (10, 4)]);
+        let first = content_ids(body, &records);
+        assert_eq!(first, content_ids(body, &records));
+        assert_ne!(first[0], first[1]);
+        assert_eq!(content_ids(&body[5..], &index(&[(0, 4)])), first[..1]);
+    }
+
+    #[test]
+    fn resource_and_scope_are_part_of_the_id() {
+        let body = b"ab-record";
+        let mut ids = Vec::new();
+        for (resource, scope) in [((0, 0), (0, 0)), ((0, 1), (0, 0)), ((0, 0), (0, 1)), ((0, 1), (1, 1)), ((1, 1), (0, 1))] {
+            let mut records = index(&[(3, 6)]);
+            records.groups[0] = Group { resource, scope, ..Group::default() };
+            ids.extend(content_ids(body, &records));
+        }
+        let distinct: std::collections::HashSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+    }
+
+    #[test]
+    fn a_written_id_sorts_by_time_first() {
+        let write = |time: i64, item: u32| {
+            let mut out = Vec::new();
+            let entry = Entry { time, offset: 0, len: 0, aux: 0, flags: 0 };
+            assert!(Ids::Minted { epoch: 7, frame: 9 }.write(item, &entry, b"", &mut out));
+            assert_eq!(out.len(), ID_CHARS);
+            URL_SAFE_NO_PAD.decode(out).unwrap()
+        };
+        assert!(write(1_700_000_000_000_000_000, 9) < write(1_700_000_001_000_000_000, 0));
+        assert_ne!(write(5, 0), write(5, 1));
+    }
+
+    #[test]
+    fn a_clients_own_id_is_written_as_it_stands_and_its_absence_is_filled() {
+        let ids = Ids::Client { ranges: vec![(0, 3), (0, 0)], epoch: 1, frame: 1 };
+        let entry = Entry { time: 0, offset: 0, len: 0, aux: 0, flags: 0 };
+        let mut out = Vec::new();
+        assert!(ids.write(0, &entry, b"abc", &mut out));
+        assert_eq!(out, b"abc");
+        assert!(ids.write(1, &entry, b"abc", &mut out));
+        assert_eq!(out.len(), 3 + ID_CHARS);
+    }
+}

@@ -1,0 +1,222 @@
+//! Receipts: a client's answer waits for one, and it resolves when the last share of the client's body has spoken.
+//!
+//! Silence is never success. A [`Claim`] that is dropped with records unsettled abandons them, and a receipt with an
+//! abandoned record has failed: the client is told to send again.
+
+use crate::ledger::{Account, Outcome};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// What became of a body, once every share of it has been settled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Records that were not delivered and not kept: the client must send them again.
+    pub abandoned: u64,
+    /// Records kept in the dead letters; the client must not send them again.
+    pub dead_lettered: u64,
+    /// Records refused for good by a sink and not kept (policy `reject`).
+    pub rejected: u64,
+    /// Why the first of them was not delivered.
+    pub reason: Option<String>,
+    /// When the client had better try again, if a sink said so.
+    pub retry_after: Option<Duration>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    inner: Mutex<Inner>,
+    settled: Notify,
+    given_up: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    outstanding: u64,
+    sealed: bool,
+    result: Settled,
+}
+
+impl State {
+    fn settle(&self, outcome: Outcome, records: u64, reason: Option<&str>, retry_after: Option<Duration>) {
+        let mut inner = self.inner.lock();
+        inner.outstanding -= records;
+        match outcome {
+            Outcome::Delivered | Outcome::Duplicate | Outcome::Diverted | Outcome::Unrouted => {}
+            Outcome::DeadLettered => inner.result.dead_lettered += records,
+            Outcome::Rejected => inner.result.rejected += records,
+            Outcome::Abandoned => inner.result.abandoned += records,
+        }
+        if inner.result.reason.is_none() {
+            inner.result.reason = reason.map(str::to_owned);
+        }
+        if retry_after > inner.result.retry_after {
+            inner.result.retry_after = retry_after;
+        }
+        if inner.sealed && inner.outstanding == 0 {
+            self.settled.notify_one();
+        }
+    }
+}
+
+/// The waiting side. Dropping it gives up: shares that were not sent yet are abandoned, those in flight await their verdict.
+#[derive(Debug)]
+pub struct Receipt(Arc<State>);
+
+impl Receipt {
+    /// A receipt without claims.
+    pub fn open() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Takes on `records` for `account`: they are owed from here on, until the claim settles them.
+    pub fn claim(&self, account: &Arc<Account>, records: u32) -> Claim {
+        account.owe(u64::from(records));
+        self.0.inner.lock().outstanding += u64::from(records);
+        Claim { state: Arc::clone(&self.0), account: Arc::clone(account), owed: records, reason: None, retry_after: None }
+    }
+
+    /// Waits until every claim is settled. Call it after the last claim was made.
+    pub async fn settled(&self) -> Settled {
+        {
+            let mut inner = self.0.inner.lock();
+            inner.sealed = true;
+            if inner.outstanding == 0 {
+                return inner.result.clone();
+            }
+        }
+        self.0.settled.notified().await;
+        self.0.inner.lock().result.clone()
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.0.given_up.store(true, Relaxed);
+    }
+}
+
+/// The debt for some records of one body to one sink. What is not settled when it is dropped is abandoned.
+#[derive(Debug)]
+pub struct Claim {
+    state: Arc<State>,
+    account: Arc<Account>,
+    owed: u32,
+    reason: Option<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Claim {
+    /// Records not settled yet.
+    pub fn owed(&self) -> u32 {
+        self.owed
+    }
+
+    /// The account that this claim writes to.
+    pub fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// Settles `records` of them (never more than are owed).
+    pub fn settle(&mut self, outcome: Outcome, records: u32) {
+        self.settle_because(outcome, records, None);
+    }
+
+    /// Settles `records` of them, with a reason that the client may be shown.
+    pub fn settle_because(&mut self, outcome: Outcome, records: u32, reason: Option<&str>) {
+        debug_assert!(records <= self.owed, "settling more than is owed");
+        let records = records.min(self.owed);
+        if records == 0 {
+            return;
+        }
+        self.owed -= records;
+        self.account.settle(outcome, u64::from(records));
+        self.state.settle(outcome, u64::from(records), reason, self.retry_after);
+    }
+
+    /// Parts with the debt for `records` of them.
+    pub fn split(&mut self, records: u32) -> Self {
+        debug_assert!(records <= self.owed, "splitting off more than is owed");
+        let records = records.min(self.owed);
+        self.owed -= records;
+        Self {
+            state: Arc::clone(&self.state),
+            account: Arc::clone(&self.account),
+            owed: records,
+            reason: self.reason.clone(),
+            retry_after: self.retry_after,
+        }
+    }
+
+    /// Whether nobody waits any more, so that what was not sent need not be sent.
+    pub fn given_up(&self) -> bool {
+        self.state.given_up.load(Relaxed)
+    }
+
+    /// Notes why the records are not delivered yet, in case they never will be.
+    pub fn note(&mut self, reason: &str, retry_after: Option<Duration>) {
+        self.reason = Some(reason.to_owned());
+        self.retry_after = retry_after;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let reason = self.reason.take();
+        self.settle_because(Outcome::Abandoned, self.owed, reason.as_deref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ledger::Ledger;
+
+    #[tokio::test]
+    async fn a_receipt_resolves_when_the_last_share_has_spoken() {
+        let account = Ledger::default().account("es", "logs");
+        let receipt = Receipt::open();
+        let mut first = receipt.claim(&account, 3);
+        let mut second = receipt.claim(&account, 2);
+        first.settle(Outcome::Delivered, 2);
+        first.settle_because(Outcome::DeadLettered, 1, Some("mapping conflict"));
+        assert!(tokio::time::timeout(Duration::from_millis(5), receipt.settled()).await.is_err());
+        second.settle(Outcome::Duplicate, 2);
+        let settled = receipt.settled().await;
+        assert_eq!(settled.dead_lettered, 1);
+        assert_eq!(settled.abandoned, 0);
+        assert_eq!(settled.reason.as_deref(), Some("mapping conflict"));
+        assert_eq!((account.owed(), account.in_flight()), (5, 0));
+    }
+
+    #[tokio::test]
+    async fn a_claim_dropped_unspoken_is_a_failure_not_a_success() {
+        let account = Ledger::default().account("es", "logs");
+        let receipt = Receipt::open();
+        let mut claim = receipt.claim(&account, 10);
+        let half = claim.split(4);
+        claim.settle(Outcome::Delivered, 6);
+        drop(half);
+        assert_eq!(receipt.settled().await.abandoned, 4);
+        assert_eq!(account.settled(Outcome::Abandoned), 4);
+        assert_eq!(account.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn giving_up_is_seen_by_the_claims() {
+        let account = Ledger::default().account("es", "logs");
+        let receipt = Receipt::open();
+        let claim = receipt.claim(&account, 1);
+        assert!(!claim.given_up());
+        drop(receipt);
+        assert!(claim.given_up());
+    }
+
+    #[tokio::test]
+    async fn a_receipt_without_claims_is_settled_at_once() {
+        assert_eq!(Receipt::open().settled().await, Settled::default());
+    }
+}

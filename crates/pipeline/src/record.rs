@@ -1,0 +1,111 @@
+//! The vocabulary of a log record: values borrowed from the bytes they arrived in, and the visitor that receives them.
+//!
+//! There is no event tree. A wire walks its own bytes and pushes what it finds; a sink writes its own format as it is
+//! pushed to. Push, not pull, because a producer that owns its loop needs no cursor state that survives a call.
+
+use crate::wire::WireId;
+
+/// A value of an attribute or of a body, borrowed from a body that passed its wire's `check`.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    /// Text as it reads, nothing escaped.
+    Str(&'a str),
+    /// JSON's first leak: the inside of a string literal that holds at least one escape.
+    Escaped(&'a str),
+    /// JSON's second leak: a number as its digits, so that none is lost.
+    Number(&'a str),
+    Bytes(&'a [u8]),
+    Array(Nested<'a>),
+    Map(Nested<'a>),
+}
+
+/// An array or a map that has not been walked yet: bytes of the wire it came by.
+///
+/// OTLP: the content of an `ArrayValue` or `KeyValueList` message. JSON: the literal from bracket to bracket.
+#[derive(Clone, Copy, Debug)]
+pub struct Nested<'a> {
+    pub(crate) wire: WireId,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Receives the members of an array or a map, in order.
+pub trait NestedVisitor<'a> {
+    /// One member: `key` is present in a map only. Keys of a JSON map are raw (see [`Key`]).
+    fn member(&mut self, key: Option<Key<'a>>, value: Value<'a>);
+}
+
+impl<'a> Nested<'a> {
+    /// Pushes every member into `visitor`. Equal keys of a map are all pushed: the last one counts.
+    pub fn walk(&self, is_map: bool, visitor: &mut dyn NestedVisitor<'a>) {
+        match self.wire {
+            WireId::OtlpLogs => crate::wire::otlp::walk_nested(self.bytes, is_map, visitor),
+            WireId::Json => crate::wire::json::walk_nested(self.bytes, visitor),
+        }
+    }
+}
+
+/// A field's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// As it reads.
+    Plain(&'a str),
+    /// The inside of a JSON string literal that holds at least one escape.
+    Escaped(&'a str),
+}
+
+/// The fixed fields of an OTLP log record (`opentelemetry/proto/logs/v1/logs.proto`, message `LogRecord`). Absent is the proto3
+/// default: zero or empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogHead<'a> {
+    /// Nanoseconds since 1970, 0 when absent.
+    pub time: u64,
+    /// Nanoseconds since 1970, 0 when absent.
+    pub observed_time: u64,
+    pub severity_number: i32,
+    pub severity_text: &'a str,
+    pub body: Option<Value<'a>>,
+    pub dropped_attributes: u32,
+    pub flags: u32,
+    pub trace_id: &'a [u8],
+    pub span_id: &'a [u8],
+    pub event_name: &'a str,
+}
+
+/// What a run of records shares: its resource and its instrumentation scope.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GroupHead<'a> {
+    pub resource_schema_url: &'a str,
+    pub resource_dropped_attributes: u32,
+    pub scope_name: &'a str,
+    pub scope_version: &'a str,
+    pub scope_schema_url: &'a str,
+    pub scope_dropped_attributes: u32,
+}
+
+/// A reference to an entity (`opentelemetry/proto/common/v1/common.proto`, message `EntityRef`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntityRef<'a> {
+    pub schema_url: &'a str,
+    pub kind: &'a str,
+    pub id_keys: Vec<&'a str>,
+    pub description_keys: Vec<&'a str>,
+}
+
+/// Receives log records. The order of calls is: `group` (whenever resource or scope change), then for its attributes
+/// `resource_attribute`/`entity_ref`/`scope_attribute`, `group_end`; then for each record `record`, `attribute`..., `record_end`.
+pub trait LogVisitor<'a> {
+    fn group(&mut self, head: &GroupHead<'a>);
+    fn resource_attribute(&mut self, key: &'a str, value: Value<'a>);
+    fn entity_ref(&mut self, entity: &EntityRef<'a>);
+    fn scope_attribute(&mut self, key: &'a str, value: Value<'a>);
+    fn group_end(&mut self);
+    /// `item` is the record's number in its body's index.
+    fn record(&mut self, item: u32, head: &LogHead<'a>);
+    fn attribute(&mut self, key: &'a str, value: Value<'a>);
+    /// False stops the walk: the visitor has taken as much as it can hold.
+    fn record_end(&mut self) -> bool;
+}

@@ -1,0 +1,180 @@
+//! Which keys of a record the routes look at, and the slot that each of their values goes to.
+//!
+//! Routes name fields as they stand in the document (`docs/document-model.md`). This table turns such a name into the keys to
+//! watch for in each place that it can come from: dotted as written, or nested at any of its dots.
+
+use crate::document::is_taken;
+use std::collections::HashMap;
+
+/// Keys to watch for in one place.
+#[derive(Debug, Default)]
+pub(super) struct KeySet {
+    /// A bit for each length that some key has (63 for all longer ones).
+    lengths: u64,
+    keys: Vec<Watched>,
+}
+
+/// A key that belongs to a slot.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub key: Box<str>,
+    pub slot: usize,
+    /// The rest of the path, inside of the key's value; empty: the value itself.
+    pub rest: Vec<Box<str>>,
+    /// Of two keys that fill the same slot the higher rank wins, of equals the later one.
+    pub rank: u32,
+}
+
+impl KeySet {
+    /// A quick no: false when no key can be this one.
+    #[inline]
+    pub(super) fn may_hold(&self, len: usize) -> bool {
+        self.lengths >> len.min(63) & 1 == 1
+    }
+
+    /// The watched keys that are `key`.
+    pub(super) fn matches(&self, key: &[u8]) -> impl Iterator<Item = &Watched> {
+        self.keys.iter().filter(move |watched| watched.key.as_bytes() == key)
+    }
+
+    /// Watches for `path` under every way to split it: `a.b.c` as `a.b.c`, `a.b` holding `c`, `a` holding `b.c`.
+    fn watch(&mut self, path: &str, slot: usize, base_rank: u32) {
+        self.add(path, slot, "", base_rank + path.len() as u32);
+        for (dot, _) in path.match_indices('.') {
+            self.add(&path[..dot], slot, &path[dot + 1..], base_rank + dot as u32);
+        }
+    }
+
+    fn add(&mut self, key: &str, slot: usize, rest: &str, rank: u32) {
+        let rest = if rest.is_empty() { Vec::new() } else { vec![rest.into()] };
+        self.lengths |= 1 << key.len().min(63);
+        self.keys.push(Watched { key: key.into(), slot, rest, rank });
+    }
+}
+
+/// A field of OTLP that is not an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fixed {
+    Level,
+    SeverityNumber,
+    Message,
+    Body,
+    TraceId,
+    SpanId,
+    TraceFlags,
+    EventName,
+    DroppedAttributes,
+    ScopeName,
+    ScopeVersion,
+    ScopeSchemaUrl,
+    ScopeDroppedAttributes,
+    ResourceSchemaUrl,
+    ResourceDroppedAttributes,
+}
+
+/// The table of all fields that the routes name.
+#[derive(Debug, Default)]
+pub(super) struct FieldTable {
+    slots: HashMap<String, usize>,
+    promote: Vec<String>,
+    pub json: KeySet,
+    pub record: KeySet,
+    pub resource: KeySet,
+    pub scope: KeySet,
+    /// Slots of fixed fields; of `body` also the rest of a path inside it.
+    pub fixed: Vec<(Fixed, usize, Vec<Box<str>>)>,
+}
+
+/// A record's own value outranks one that its resource lends it.
+const OWN: u32 = 1 << 16;
+const PROMOTED: u32 = 1;
+/// The sources of a JSON document's `level`, the first wins.
+const JSON_LEVELS: [&str; 4] = ["level", "levelname", "log.level", "loglevel"];
+
+impl FieldTable {
+    pub(super) fn new(promote: &[String]) -> Self {
+        Self { promote: promote.to_vec(), ..Self::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The slot of the field with this name in the document.
+    pub(super) fn slot(&mut self, field: &str) -> Result<usize, String> {
+        if field.is_empty() {
+            return Err("a field needs a name".to_owned());
+        }
+        if matches!(field, "@timestamp" | "observed_timestamp") {
+            return Err("records cannot be routed by their time".to_owned());
+        }
+        if let Some(slot) = self.slots.get(field) {
+            return Ok(*slot);
+        }
+        let slot = self.slots.len();
+        self.slots.insert(field.to_owned(), slot);
+        self.watch_json(field, slot);
+        self.watch_otlp(field, slot);
+        Ok(slot)
+    }
+
+    fn watch_json(&mut self, field: &str, slot: usize) {
+        if field == "level" {
+            for (i, source) in JSON_LEVELS.iter().enumerate() {
+                self.json.add(source, slot, "", OWN - i as u32);
+            }
+            self.json.add("log", slot, "level", OWN - 2);
+        } else {
+            self.json.watch(field, slot, OWN);
+        }
+    }
+
+    fn watch_otlp(&mut self, field: &str, slot: usize) {
+        if let Some(fixed) = fixed(field) {
+            self.fixed.push((fixed, slot, Vec::new()));
+        } else if let Some(rest) = field.strip_prefix("body.") {
+            self.fixed.push((Fixed::Body, slot, vec![rest.into()]));
+        } else if let Some(rest) = field.strip_prefix("resource.") {
+            self.resource.watch(rest.strip_prefix("attributes.").unwrap_or(rest), slot, OWN);
+        } else if let Some(rest) = field.strip_prefix("scope.") {
+            self.scope.watch(rest.strip_prefix("attributes.").unwrap_or(rest), slot, OWN);
+        } else if let Some(rest) = field.strip_prefix("attributes.").filter(|rest| is_taken(rest)) {
+            self.record.watch(rest, slot, OWN);
+        } else {
+            self.record.watch(field, slot, OWN);
+            self.promoted(field, slot);
+        }
+    }
+
+    /// The field may also be lent by the resource, whole or inside of a promoted map.
+    fn promoted(&mut self, field: &str, slot: usize) {
+        let whole = std::iter::once((field, ""));
+        let splits = field.match_indices('.').map(|(dot, _)| (&field[..dot], &field[dot + 1..]));
+        for (key, rest) in whole.chain(splits) {
+            if self.promote.iter().any(|name| name == key) && !is_taken(key) {
+                self.resource.add(key, slot, rest, PROMOTED + key.len() as u32);
+            }
+        }
+    }
+}
+
+fn fixed(field: &str) -> Option<Fixed> {
+    Some(match field {
+        "level" => Fixed::Level,
+        "severity_number" => Fixed::SeverityNumber,
+        "message" => Fixed::Message,
+        "body" => Fixed::Body,
+        "name" | "scope.name" => Fixed::ScopeName,
+        "trace_id" => Fixed::TraceId,
+        "span_id" => Fixed::SpanId,
+        "trace_flags" => Fixed::TraceFlags,
+        "event_name" => Fixed::EventName,
+        "dropped_attributes_count" => Fixed::DroppedAttributes,
+        "scope.version" => Fixed::ScopeVersion,
+        "scope.schema_url" => Fixed::ScopeSchemaUrl,
+        "scope.dropped_attributes_count" => Fixed::ScopeDroppedAttributes,
+        "resource.schema_url" => Fixed::ResourceSchemaUrl,
+        "resource.dropped_attributes_count" => Fixed::ResourceDroppedAttributes,
+        _ => return None,
+    })
+}

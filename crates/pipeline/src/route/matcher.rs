@@ -1,0 +1,270 @@
+//! Collects the routing fields of one record after the other and decides where each goes.
+
+use super::RouteSet;
+use super::fields::{Fixed, Watched};
+use super::plan::Plan;
+use crate::document::severity_name;
+use crate::record::{Key, LogHead, Nested, NestedVisitor, Value};
+
+/// The fields seen so far. One matcher serves one body; nothing is allocated per record.
+#[derive(Debug)]
+pub struct Matcher<'p, 'b> {
+    plan: &'p Plan,
+    /// What resource and scope give to every record of the group.
+    resource: Vec<Slot<'b>>,
+    group: Vec<Slot<'b>>,
+    record: Vec<Slot<'b>>,
+    /// The record has fields of its own, so the group's decision is not its.
+    touched: bool,
+    /// The decision for a record without routing fields of its own.
+    of_group: Option<RouteSet>,
+}
+
+/// A slot's value and the rank of the key it came by; rank 0 is empty.
+#[derive(Clone, Copy, Debug)]
+struct Slot<'b> {
+    value: Value<'b>,
+    rank: u32,
+}
+
+const EMPTY: Slot<'static> = Slot { value: Value::Null, rank: 0 };
+
+impl<'p, 'b> Matcher<'p, 'b> {
+    /// A matcher for one body.
+    pub fn new(plan: &'p Plan) -> Self {
+        let slots = || vec![EMPTY; plan.fields.len()];
+        Self { plan, resource: slots(), group: slots(), record: slots(), touched: false, of_group: None }
+    }
+
+    /// A JSON record begins.
+    pub fn begin_json(&mut self) {
+        self.clear_record();
+        self.group.fill(EMPTY);
+    }
+
+    /// Whether a top-level member with this raw key is worth handing over. An escaped key may be any key.
+    #[inline]
+    pub fn wants_json(&self, key: &[u8]) -> bool {
+        self.plan.fields.json.may_hold(key.len()) || (!self.record.is_empty() && key.contains(&b'\\'))
+    }
+
+    /// One top-level member of a JSON record.
+    pub fn json_member(&mut self, key: Key<'b>, value: Value<'b>) {
+        let is_empty = matches!(value, Value::Null | Value::Str(""));
+        let key = match key {
+            Key::Plain(key) => std::borrow::Cow::Borrowed(key),
+            Key::Escaped(inside) => crate::wire::json::unescape(inside),
+        };
+        let plan = self.plan;
+        // Null and empty count as absent, so that `"level": null` does not hide `levelname`.
+        for watched in plan.fields.json.matches(key.as_bytes()).filter(|_| !is_empty) {
+            self.touched |= fill(&mut self.record, watched, value);
+        }
+    }
+
+    /// An OTLP resource begins.
+    pub fn begin_resource(&mut self) {
+        self.resource.fill(EMPTY);
+        self.begin_scope();
+    }
+
+    /// An OTLP scope begins, under the resource as far as it is known.
+    pub fn begin_scope(&mut self) {
+        self.group.copy_from_slice(&self.resource);
+        self.of_group = None;
+    }
+
+    /// An attribute of the resource.
+    pub fn resource_attribute(&mut self, key: &str, value: Value<'b>) {
+        let plan = self.plan;
+        if plan.fields.resource.may_hold(key.len()) {
+            for watched in plan.fields.resource.matches(key.as_bytes()) {
+                fill(&mut self.resource, watched, value);
+            }
+        }
+    }
+
+    /// An attribute of the scope.
+    pub fn scope_attribute(&mut self, key: &str, value: Value<'b>) {
+        let plan = self.plan;
+        if plan.fields.scope.may_hold(key.len()) {
+            for watched in plan.fields.scope.matches(key.as_bytes()) {
+                fill(&mut self.group, watched, value);
+            }
+        }
+    }
+
+    /// Whether a route looks at a schema URL, which serialisers write after the records.
+    pub fn wants_schema_urls(&self) -> bool {
+        let urls = [Fixed::ResourceSchemaUrl, Fixed::ScopeSchemaUrl];
+        self.plan.fields.fixed.iter().any(|(field, ..)| urls.contains(field))
+    }
+
+    pub fn resource_schema_url(&mut self, url: &'b str) {
+        self.set_fixed(Fixed::ResourceSchemaUrl, text(url));
+    }
+
+    pub fn resource_dropped_attributes(&mut self, count: u32) {
+        self.set_fixed(Fixed::ResourceDroppedAttributes, number(count));
+    }
+
+    pub fn scope_name(&mut self, name: &'b str) {
+        self.set_fixed(Fixed::ScopeName, text(name));
+    }
+
+    pub fn scope_version(&mut self, version: &'b str) {
+        self.set_fixed(Fixed::ScopeVersion, text(version));
+    }
+
+    pub fn scope_schema_url(&mut self, url: &'b str) {
+        self.set_fixed(Fixed::ScopeSchemaUrl, text(url));
+    }
+
+    pub fn scope_dropped_attributes(&mut self, count: u32) {
+        self.set_fixed(Fixed::ScopeDroppedAttributes, number(count));
+    }
+
+    /// An OTLP record begins.
+    #[inline]
+    pub fn begin_record(&mut self) {
+        if self.touched {
+            self.clear_record();
+        }
+    }
+
+    /// An attribute of the record.
+    #[inline]
+    pub fn record_attribute(&mut self, key: &str, value: Value<'b>) {
+        let plan = self.plan;
+        if plan.fields.record.may_hold(key.len()) {
+            for watched in plan.fields.record.matches(key.as_bytes()) {
+                self.touched |= fill(&mut self.record, watched, value);
+            }
+        }
+    }
+
+    /// The fixed fields of the record.
+    #[inline]
+    pub fn record_head(&mut self, head: &LogHead<'b>) {
+        let plan = self.plan;
+        for (field, slot, rest) in &plan.fields.fixed {
+            let value = match field {
+                Fixed::Level if head.severity_text.is_empty() => severity_name(head.severity_number).map(Value::Str),
+                Fixed::Level => text(head.severity_text),
+                Fixed::SeverityNumber => Some(head.severity_number)
+                    .filter(|number| *number != 0)
+                    .map(|number| Value::Int(i64::from(number))),
+                Fixed::Message => head.body.filter(|body| matches!(body, Value::Str(_))),
+                Fixed::Body => head.body.filter(|body| !matches!(body, Value::Str(_))),
+                Fixed::TraceId => bytes(head.trace_id),
+                Fixed::SpanId => bytes(head.span_id),
+                Fixed::TraceFlags => number(head.flags),
+                Fixed::EventName => text(head.event_name),
+                Fixed::DroppedAttributes => number(head.dropped_attributes),
+                _ => continue,
+            };
+            let Some(value) = value.and_then(|value| descend(value, rest)) else { continue };
+            self.record[*slot] = Slot { value, rank: u32::MAX };
+            self.touched = true;
+        }
+    }
+
+    /// Where the record goes.
+    pub fn decide(&mut self) -> RouteSet {
+        if self.touched {
+            let (record, group) = (&self.record, &self.group);
+            return self.plan.decide(&|slot| {
+                let Slot { value, rank } = if record[slot].rank > 0 { record[slot] } else { group[slot] };
+                (rank > 0).then_some(value)
+            });
+        }
+        if let Some(routes) = self.of_group {
+            return routes;
+        }
+        let group = &self.group;
+        let routes = self.plan.decide(&|slot| (group[slot].rank > 0).then_some(group[slot].value));
+        self.of_group = Some(routes);
+        routes
+    }
+
+    fn clear_record(&mut self) {
+        self.record.fill(EMPTY);
+        self.touched = false;
+    }
+
+    fn set_fixed(&mut self, wanted: Fixed, value: Option<Value<'b>>) {
+        let of_resource = matches!(wanted, Fixed::ResourceSchemaUrl | Fixed::ResourceDroppedAttributes);
+        let slots = if of_resource { &mut self.resource } else { &mut self.group };
+        let plan = self.plan;
+        for (_, slot, _) in plan.fields.fixed.iter().filter(|(field, ..)| *field == wanted) {
+            // Of a scalar field that occurs twice the last one counts, also when it is empty.
+            slots[*slot] = value.map_or(EMPTY, |value| Slot { value, rank: u32::MAX });
+        }
+    }
+}
+
+fn text(text: &str) -> Option<Value<'_>> {
+    (!text.is_empty()).then_some(Value::Str(text))
+}
+
+fn bytes(bytes: &[u8]) -> Option<Value<'_>> {
+    (!bytes.is_empty()).then_some(Value::Bytes(bytes))
+}
+
+fn number<'b>(count: u32) -> Option<Value<'b>> {
+    (count != 0).then_some(Value::Int(i64::from(count)))
+}
+
+/// Puts the value (or what lies under the rest of the path inside it) into its slot, unless a better one is there.
+fn fill<'b>(slots: &mut [Slot<'b>], watched: &Watched, value: Value<'b>) -> bool {
+    let Some(value) = descend(value, &watched.rest) else { return false };
+    let slot = &mut slots[watched.slot];
+    if watched.rank < slot.rank {
+        return false;
+    }
+    *slot = Slot { value, rank: watched.rank };
+    true
+}
+
+fn descend<'b>(value: Value<'b>, rest: &[Box<str>]) -> Option<Value<'b>> {
+    match (rest.first(), value) {
+        (None, value) => Some(value),
+        (Some(path), Value::Map(map)) => find(map, path),
+        (Some(_), _) => None,
+    }
+}
+
+/// The value at a dotted path inside of a map: the longest key that fits wins, and of equal keys the last one.
+fn find<'b>(map: Nested<'b>, path: &str) -> Option<Value<'b>> {
+    let mut search = Search { path, found: None, length: 0 };
+    map.walk(true, &mut search);
+    search.found
+}
+
+struct Search<'s, 'b> {
+    path: &'s str,
+    found: Option<Value<'b>>,
+    length: usize,
+}
+
+impl<'b> NestedVisitor<'b> for Search<'_, 'b> {
+    fn member(&mut self, key: Option<Key<'b>>, value: Value<'b>) {
+        let key = match key {
+            Some(Key::Plain(key)) => std::borrow::Cow::Borrowed(key),
+            Some(Key::Escaped(inside)) => crate::wire::json::unescape(inside),
+            None => return,
+        };
+        let Some(rest) = self.path.strip_prefix(&*key) else { return };
+        let found = match (rest.strip_prefix('.'), value) {
+            _ if rest.is_empty() => Some(value),
+            (Some(rest), Value::Map(inner)) => find(inner, rest),
+            _ => None,
+        };
+        if let Some(value) = found
+            && key.len() >= self.length
+        {
+            self.length = key.len();
+            self.found = Some(value);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Compiled conditions and how they judge a value.
+
+use super::config::{Scalar, When};
+use super::fields::FieldTable;
+use crate::record::Value;
+use std::borrow::Cow;
+
+/// A compiled condition.
+#[derive(Debug)]
+pub(super) enum Predicate {
+    Always,
+    Field { slot: usize, tests: Vec<Test> },
+    All(Vec<Predicate>),
+    Any(Vec<Predicate>),
+    Not(Box<Predicate>),
+}
+
+#[derive(Debug)]
+pub(super) enum Test {
+    OneOf { values: Vec<Scalar>, ignore_case: bool },
+    Matches(regex::Regex),
+    Exists(bool),
+    Above { bound: f64, or_equal: bool },
+    Below { bound: f64, or_equal: bool },
+}
+
+/// A fault found while compiling: the path below the condition, and what is wrong.
+pub(super) type Fault = (String, String);
+
+impl Predicate {
+    /// Compiles `when`; `path` names it in faults, which are all collected.
+    pub(super) fn compile(when: &When, path: &str, fields: &mut FieldTable, faults: &mut Vec<Fault>) -> Self {
+        let shapes = [when.field.is_some(), when.all.is_some(), when.any.is_some(), when.not.is_some()];
+        if shapes.iter().filter(|given| **given).count() != 1 {
+            faults.push((path.to_owned(), "needs exactly one of `field`, `all`, `any`, `not`".to_owned()));
+            return Self::Always;
+        }
+        let mut list = |name: &str, parts: &[When]| {
+            if parts.is_empty() {
+                faults.push((format!("{path}.{name}"), "needs at least one condition".to_owned()));
+            }
+            let compile = |(i, part)| Self::compile(part, &format!("{path}.{name}[{i}]"), fields, faults);
+            parts.iter().enumerate().map(compile).collect()
+        };
+        if let Some(parts) = &when.all {
+            return Self::All(list("all", parts));
+        }
+        if let Some(parts) = &when.any {
+            return Self::Any(list("any", parts));
+        }
+        if let Some(part) = &when.not {
+            return Self::Not(Box::new(Self::compile(part, &format!("{path}.not"), fields, faults)));
+        }
+        let tests = compile_tests(when, path, faults);
+        match fields.slot(when.field.as_deref().unwrap_or_default()) {
+            Ok(slot) => Self::Field { slot, tests },
+            Err(why) => {
+                faults.push((format!("{path}.field"), why));
+                Self::Always
+            }
+        }
+    }
+
+    /// Whether the condition holds for these values, one per slot.
+    pub(super) fn holds<'b>(&self, value_of: &dyn Fn(usize) -> Option<Value<'b>>) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Field { slot, tests } => {
+                let value = value_of(*slot).filter(|value| !matches!(value, Value::Null));
+                tests.iter().all(|test| test.holds(value))
+            }
+            Self::All(parts) => parts.iter().all(|part| part.holds(value_of)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(value_of)),
+            Self::Not(part) => !part.holds(value_of),
+        }
+    }
+}
+
+fn compile_tests(when: &When, path: &str, faults: &mut Vec<Fault>) -> Vec<Test> {
+    let ignore_case = when.ignore_case;
+    let mut tests = Vec::new();
+    if let Some(value) = &when.equals {
+        tests.push(Test::OneOf { values: vec![value.clone()], ignore_case });
+    }
+    if let Some(values) = &when.one_of {
+        tests.push(Test::OneOf { values: values.clone(), ignore_case });
+    }
+    let mut pattern = |name: &str, source: Result<String, String>| {
+        let compiled = source.and_then(|source| {
+            regex::RegexBuilder::new(&source).case_insensitive(ignore_case).build().map_err(|error| error.to_string())
+        });
+        match compiled {
+            Ok(regex) => tests.push(Test::Matches(regex)),
+            Err(why) => faults.push((format!("{path}.{name}"), why)),
+        }
+    };
+    if let Some(glob) = &when.glob {
+        pattern("glob", glob_to_regex(glob));
+    }
+    if let Some(regex) = &when.regex {
+        pattern("regex", Ok(regex.clone()));
+    }
+    tests.extend(when.exists.map(Test::Exists));
+    tests.extend(when.greater_than.map(|bound| Test::Above { bound, or_equal: false }));
+    tests.extend(when.at_least.map(|bound| Test::Above { bound, or_equal: true }));
+    tests.extend(when.less_than.map(|bound| Test::Below { bound, or_equal: false }));
+    tests.extend(when.at_most.map(|bound| Test::Below { bound, or_equal: true }));
+    if tests.is_empty() && faults.is_empty() {
+        let names = "`equals`, `one_of`, `glob`, `regex`, `exists`, `greater_than`, `at_least`, `less_than`, `at_most`";
+        faults.push((path.to_owned(), format!("tests nothing: add one of {names}")));
+    }
+    tests
+}
+
+/// A glob's meaning as a regular expression over the whole text; `*` also crosses slashes, since fields are no paths.
+fn glob_to_regex(glob: &str) -> Result<String, String> {
+    let built = globset::GlobBuilder::new(glob).literal_separator(false).backslash_escape(true).build();
+    // globset matches bytes; its expression turns Unicode off, which would let `?` stand for half a character.
+    built.map(|glob| glob.regex().replacen("(?-u)", "(?s)", 1)).map_err(|error| error.kind().to_string())
+}
+
+impl Test {
+    fn holds(&self, value: Option<Value<'_>>) -> bool {
+        let Some(value) = value else { return matches!(self, Self::Exists(false)) };
+        match self {
+            Self::OneOf { values, ignore_case } => values.iter().any(|wanted| equals(wanted, value, *ignore_case)),
+            Self::Matches(regex) => text_of(value).is_some_and(|text| regex.is_match(&text)),
+            Self::Exists(wanted) => *wanted,
+            Self::Above { bound, or_equal } => {
+                number_of(value).is_some_and(|number| number > *bound || *or_equal && number == *bound)
+            }
+            Self::Below { bound, or_equal } => {
+                number_of(value).is_some_and(|number| number < *bound || *or_equal && number == *bound)
+            }
+        }
+    }
+}
+
+fn equals(wanted: &Scalar, value: Value<'_>, ignore_case: bool) -> bool {
+    match wanted {
+        Scalar::Bool(wanted) => matches!(value, Value::Bool(is) if is == *wanted),
+        Scalar::Integer(wanted) => match value {
+            Value::Int(is) => is == *wanted,
+            Value::Number(digits) if digits.parse() == Ok(*wanted) => true,
+            other => number_of(other) == Some(*wanted as f64),
+        },
+        Scalar::Number(wanted) => number_of(value) == Some(*wanted),
+        Scalar::Text(wanted) => text_of(value).is_some_and(|text| {
+            text == wanted.as_str()
+                || ignore_case
+                    && (text.eq_ignore_ascii_case(wanted) || text.to_lowercase() == wanted.to_lowercase())
+        }),
+    }
+}
+
+fn number_of(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Int(number) => Some(number as f64),
+        Value::Double(number) => Some(number),
+        Value::Number(digits) => digits.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Text as it reads. Bytes read as lower-case hex: the only bytes that a field can name are trace and span ids.
+fn text_of(value: Value<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        Value::Str(text) => Some(Cow::Borrowed(text)),
+        Value::Escaped(inside) => Some(crate::wire::json::unescape(inside)),
+        Value::Bytes(bytes) => Some(Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect())),
+        _ => None,
+    }
+}

@@ -1,0 +1,317 @@
+//! The one pass over an `ExportLogsServiceRequest`: everything is checked, records are indexed, routing fields are read.
+//!
+//! The depth that is handed down is that of a message below the request, because prost counts it so.
+
+use super::cursor::{Cursor, MAX_MESSAGE_DEPTH};
+use super::fields::{
+    any_value, entity_ref, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
+};
+use crate::record::{LogHead, Nested, Value};
+use crate::route::Matcher;
+use crate::wire::{CheckContext, Entry, Group, Index, Malformed, WireId};
+
+/// How a valid request is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// As every serialiser writes it; the index is good.
+    Canonical,
+    /// Valid, but with a message split over several fields, or a resource or scope after its records. The index is of no use:
+    /// put the request in order with [`normalize`](super::normalize) and check that.
+    Scattered,
+}
+
+/// Checks `body`, fills `index`, and reads each record's routing fields through `matcher`.
+pub fn check<'b>(
+    body: &'b [u8],
+    context: &CheckContext<'_>,
+    matcher: &mut Matcher<'_, 'b>,
+    index: &mut Index,
+) -> Result<Layout, Malformed> {
+    let mut check = Check { context, matcher, index, scattered: false };
+    let mut message = Cursor::new(body);
+    while !message.is_done() {
+        match message.tag()? {
+            request::RESOURCE_LOGS => check.resource_logs(message.message()?)?,
+            other => message.skip_unknown(other, request::KNOWN, 0)?,
+        }
+    }
+    Ok(if check.scattered { Layout::Scattered } else { Layout::Canonical })
+}
+
+struct Check<'c, 'm, 'p, 'b> {
+    context: &'c CheckContext<'c>,
+    matcher: &'m mut Matcher<'p, 'b>,
+    index: &'m mut Index,
+    scattered: bool,
+}
+
+impl<'b> Check<'_, '_, '_, 'b> {
+    fn resource_logs(&mut self, mut message: Cursor<'b>) -> Result<(), Malformed> {
+        const DEPTH: u32 = 1;
+        let mut group = Group::default();
+        let mut has_resource = false;
+        let first_group = self.index.groups.len();
+        let mut scopes = 0;
+        self.matcher.begin_resource();
+        while !message.is_done() {
+            match message.tag()? {
+                resource_logs::RESOURCE => {
+                    let content = message.message()?;
+                    self.scattered |= has_resource || scopes > 0;
+                    has_resource = true;
+                    group.resource = content.span();
+                    self.resource(content, DEPTH + 1)?;
+                }
+                resource_logs::SCOPE_LOGS => {
+                    scopes += 1;
+                    self.scope_logs(message.message()?, group)?;
+                }
+                resource_logs::SCHEMA_URL => {
+                    let content = message.message()?;
+                    group.resource_schema_url = content.span();
+                    let url = utf8(content)?;
+                    self.scattered |= scopes > 0 && self.matcher.wants_schema_urls();
+                    self.matcher.resource_schema_url(url);
+                }
+                other => message.skip_unknown(other, resource_logs::KNOWN, DEPTH)?,
+            }
+        }
+        for written in &mut self.index.groups[first_group..] {
+            written.resource_schema_url = group.resource_schema_url;
+        }
+        Ok(())
+    }
+
+    fn resource(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(), Malformed> {
+        while !message.is_done() {
+            match message.tag()? {
+                resource::ATTRIBUTE => {
+                    let (key, value) = self.key_value(message.message()?, depth + 1)?;
+                    self.matcher.resource_attribute(key, value);
+                }
+                resource::DROPPED_ATTRIBUTES => {
+                    let count = message.varint()? as u32;
+                    self.matcher.resource_dropped_attributes(count);
+                }
+                resource::ENTITY_REF => check_entity_ref(message.message()?, depth + 1)?,
+                other => message.skip_unknown(other, resource::KNOWN, depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_logs(&mut self, mut message: Cursor<'b>, mut group: Group) -> Result<(), Malformed> {
+        const DEPTH: u32 = 2;
+        let mut has_scope = false;
+        let number = self.index.groups.len();
+        let first_record = self.index.records.len();
+        self.index.groups.push(group);
+        self.matcher.begin_scope();
+        while !message.is_done() {
+            match message.tag()? {
+                scope_logs::SCOPE => {
+                    let content = message.message()?;
+                    self.scattered |= has_scope || self.index.records.len() > first_record;
+                    has_scope = true;
+                    group.scope = content.span();
+                    self.scope(content, DEPTH + 1)?;
+                }
+                scope_logs::LOG_RECORD => {
+                    let content = message.message()?;
+                    self.log_record(content, number as u32)?;
+                }
+                scope_logs::SCHEMA_URL => {
+                    let content = message.message()?;
+                    group.scope_schema_url = content.span();
+                    let url = utf8(content)?;
+                    self.scattered |=
+                        self.index.records.len() > first_record && self.matcher.wants_schema_urls();
+                    self.matcher.scope_schema_url(url);
+                }
+                other => message.skip_unknown(other, scope_logs::KNOWN, DEPTH)?,
+            }
+        }
+        self.index.groups[number] = group;
+        Ok(())
+    }
+
+    fn scope(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(), Malformed> {
+        while !message.is_done() {
+            match message.tag()? {
+                scope::NAME => {
+                    let name = message.text()?;
+                    self.matcher.scope_name(name);
+                }
+                scope::VERSION => {
+                    let version = message.text()?;
+                    self.matcher.scope_version(version);
+                }
+                scope::ATTRIBUTE => {
+                    let (key, value) = self.key_value(message.message()?, depth + 1)?;
+                    self.matcher.scope_attribute(key, value);
+                }
+                scope::DROPPED_ATTRIBUTES => {
+                    let count = message.varint()? as u32;
+                    self.matcher.scope_dropped_attributes(count);
+                }
+                other => message.skip_unknown(other, scope::KNOWN, depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn log_record(&mut self, mut message: Cursor<'b>, group: u32) -> Result<(), Malformed> {
+        const DEPTH: u32 = 3;
+        let (offset, len) = message.span();
+        self.limits(len as usize)?;
+        let mut head = LogHead::default();
+        self.matcher.begin_record();
+        while !message.is_done() {
+            match message.tag()? {
+                log_record::TIME => head.time = message.fixed64()?,
+                log_record::OBSERVED_TIME => head.observed_time = message.fixed64()?,
+                log_record::SEVERITY_NUMBER => head.severity_number = message.varint()? as i32,
+                log_record::SEVERITY_TEXT => head.severity_text = message.text()?,
+                log_record::BODY => {
+                    self.scattered |= head.body.is_some();
+                    head.body = Some(self.any_value(message.message()?, DEPTH + 1)?);
+                }
+                log_record::ATTRIBUTE => {
+                    let (key, value) = self.key_value(message.message()?, DEPTH + 1)?;
+                    self.matcher.record_attribute(key, value);
+                }
+                log_record::DROPPED_ATTRIBUTES => head.dropped_attributes = message.varint()? as u32,
+                log_record::FLAGS => head.flags = message.fixed32()?,
+                log_record::TRACE_ID => head.trace_id = message.blob()?,
+                log_record::SPAN_ID => head.span_id = message.blob()?,
+                log_record::EVENT_NAME => head.event_name = message.text()?,
+                other => message.skip_unknown(other, log_record::KNOWN, DEPTH)?,
+            }
+        }
+        self.matcher.record_head(&head);
+        let routes = self.matcher.decide();
+        let (time, flags) = event_time(&head, self.context.arrived);
+        let hour = self.context.window.hour(time, self.context.arrived);
+        self.index.push(Entry { time, offset, len, aux: group, flags }, routes, hour);
+        Ok(())
+    }
+
+    fn limits(&self, record_bytes: usize) -> Result<(), Malformed> {
+        let limits = self.context.limits;
+        if record_bytes > limits.max_record_bytes {
+            return Err(Malformed::RecordTooLarge { bytes: record_bytes, limit: limits.max_record_bytes });
+        }
+        if self.index.records.len() >= limits.max_records {
+            return Err(Malformed::TooManyRecords { limit: limits.max_records });
+        }
+        Ok(())
+    }
+
+    fn key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(&'b str, Value<'b>), Malformed> {
+        let mut key = "";
+        let mut value = None;
+        if depth > MAX_MESSAGE_DEPTH {
+            return Err(Malformed::TooDeep { offset: message.offset() });
+        }
+        while !message.is_done() {
+            match message.tag()? {
+                key_value::KEY => key = message.text()?,
+                key_value::VALUE => {
+                    self.scattered |= value.is_some();
+                    value = Some(self.any_value(message.message()?, depth + 1)?);
+                }
+                key_value::KEY_STRINDEX => drop(message.varint()?),
+                other => message.skip_unknown(other, key_value::KNOWN, depth)?,
+            }
+        }
+        Ok((key, value.unwrap_or(Value::Null)))
+    }
+
+    fn any_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Malformed> {
+        if depth > MAX_MESSAGE_DEPTH {
+            return Err(Malformed::TooDeep { offset: message.offset() });
+        }
+        let mut value = Value::Null;
+        let mut members = 0;
+        while !message.is_done() {
+            members += 1;
+            value = match message.tag()? {
+                any_value::STRING => Value::Str(message.text()?),
+                any_value::BOOL => Value::Bool(message.varint()? != 0),
+                any_value::INT => Value::Int(message.varint()? as i64),
+                any_value::DOUBLE => Value::Double(f64::from_bits(message.fixed64()?)),
+                any_value::ARRAY => Value::Array(self.array(message.message()?, depth + 1)?),
+                any_value::KVLIST => Value::Map(self.map(message.message()?, depth + 1)?),
+                any_value::BLOB => Value::Bytes(message.blob()?),
+                any_value::STRINDEX => {
+                    message.varint()?;
+                    Value::Null
+                }
+                other => {
+                    members -= 1;
+                    message.skip_unknown(other, any_value::KNOWN, depth)?;
+                    value
+                }
+            };
+        }
+        self.scattered |= members > 1;
+        Ok(value)
+    }
+
+    fn array(&mut self, message: Cursor<'b>, depth: u32) -> Result<Nested<'b>, Malformed> {
+        if depth > MAX_MESSAGE_DEPTH {
+            return Err(Malformed::TooDeep { offset: message.offset() });
+        }
+        let mut members = message;
+        while !members.is_done() {
+            match members.tag()? {
+                list::MEMBER => drop(self.any_value(members.message()?, depth + 1)?),
+                other => members.skip_unknown(other, list::KNOWN, depth)?,
+            }
+        }
+        Ok(Nested { wire: WireId::OtlpLogs, bytes: message.bytes() })
+    }
+
+    fn map(&mut self, message: Cursor<'b>, depth: u32) -> Result<Nested<'b>, Malformed> {
+        if depth > MAX_MESSAGE_DEPTH {
+            return Err(Malformed::TooDeep { offset: message.offset() });
+        }
+        let mut members = message;
+        while !members.is_done() {
+            match members.tag()? {
+                list::MEMBER => drop(self.key_value(members.message()?, depth + 1)?),
+                other => members.skip_unknown(other, list::KNOWN, depth)?,
+            }
+        }
+        Ok(Nested { wire: WireId::OtlpLogs, bytes: message.bytes() })
+    }
+}
+
+fn utf8(content: Cursor<'_>) -> Result<&str, Malformed> {
+    std::str::from_utf8(content.bytes())
+        .map_err(|error| Malformed::Utf8 { offset: content.offset() + error.valid_up_to() })
+}
+
+fn check_entity_ref(mut message: Cursor<'_>, depth: u32) -> Result<(), Malformed> {
+    while !message.is_done() {
+        match message.tag()? {
+            entity_ref::SCHEMA_URL | entity_ref::KIND | entity_ref::ID_KEY | entity_ref::DESCRIPTION_KEY => {
+                message.text()?;
+            }
+            other => message.skip_unknown(other, entity_ref::KNOWN, depth)?,
+        }
+    }
+    Ok(())
+}
+
+/// The time of an event: its own, else when it was observed, else when it arrived. Times that do not fit into i64 nanoseconds
+/// (after the year 2262) count as absent.
+pub(super) fn event_time(head: &LogHead<'_>, arrived: i64) -> (i64, u32) {
+    for time in [head.time, head.observed_time] {
+        match i64::try_from(time) {
+            Ok(0) | Err(_) => {}
+            Ok(time) => return (time, Entry::HAS_TIME),
+        }
+    }
+    (arrived, 0)
+}

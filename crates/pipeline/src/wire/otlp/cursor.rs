@@ -1,0 +1,184 @@
+//! A reader of protobuf's wire format over a range of a body. It refuses exactly what prost refuses.
+//!
+//! Format: <https://protobuf.dev/programming-guides/encoding/>.
+
+use crate::wire::Malformed;
+
+/// The deepest nesting of messages (and of unknown groups), counted from the request: prost's limit.
+pub(super) const MAX_MESSAGE_DEPTH: u32 = 100;
+
+/// A field's number and wire type, as one varint on the wire.
+pub(super) type Tag = u64;
+
+pub(super) const VARINT: u64 = 0;
+pub(super) const FIXED64: u64 = 1;
+pub(super) const BYTES: u64 = 2;
+const START_GROUP: u64 = 3;
+const END_GROUP: u64 = 4;
+pub(super) const FIXED32: u64 = 5;
+
+/// The tag of field `number` with this wire type.
+pub(super) const fn tag(number: u64, wire_type: u64) -> Tag {
+    number << 3 | wire_type
+}
+
+/// Reads fields from `pos` to `end` of `body`; offsets are offsets in the whole body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor<'b> {
+    body: &'b [u8],
+    pos: usize,
+    end: usize,
+}
+
+impl<'b> Cursor<'b> {
+    /// A reader of all of `body`.
+    pub(super) fn new(body: &'b [u8]) -> Self {
+        Self { body, pos: 0, end: body.len() }
+    }
+
+    /// A reader of the part of `body` at this offset and length, which must lie inside it.
+    pub(super) fn at(body: &'b [u8], (offset, len): (u32, u32)) -> Self {
+        Self { body, pos: offset as usize, end: offset as usize + len as usize }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.pos >= self.end
+    }
+
+    pub(super) fn offset(&self) -> usize {
+        self.pos
+    }
+
+    /// Offset and length of what is left.
+    pub(super) fn span(&self) -> (u32, u32) {
+        (self.pos as u32, (self.end - self.pos) as u32)
+    }
+
+    /// What is left.
+    pub(super) fn bytes(&self) -> &'b [u8] {
+        &self.body[self.pos..self.end]
+    }
+
+    #[cold]
+    pub(super) fn error(&self, what: &'static str) -> Malformed {
+        Malformed::Syntax { format: "protobuf", offset: self.pos, what }
+    }
+
+    #[inline]
+    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+        match self.body.get(self.pos) {
+            Some(byte) if *byte < 0x80 && self.pos < self.end => {
+                self.pos += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0;
+        for (count, byte) in self.bytes().iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (count * 7);
+            if *byte < 0x80 {
+                if count == 9 && *byte > 1 {
+                    break;
+                }
+                self.pos += count + 1;
+                return Ok(value);
+            }
+        }
+        Err(self.error("invalid varint"))
+    }
+
+    /// The next field's tag.
+    #[inline]
+    pub(super) fn tag(&mut self) -> Result<Tag, Malformed> {
+        let tag = self.varint()?;
+        if tag > u64::from(u32::MAX) || tag < 8 {
+            return Err(self.error("invalid field number"));
+        }
+        Ok(tag)
+    }
+
+    /// The content of a length-delimited field.
+    #[inline]
+    pub(super) fn message(&mut self) -> Result<Self, Malformed> {
+        let len = self.varint()?;
+        if len > (self.end - self.pos) as u64 {
+            return Err(self.error("length exceeds what is left"));
+        }
+        let start = self.pos;
+        self.pos += len as usize;
+        Ok(Self { body: self.body, pos: start, end: self.pos })
+    }
+
+    /// The content of a `bytes` field.
+    #[inline]
+    pub(super) fn blob(&mut self) -> Result<&'b [u8], Malformed> {
+        Ok(self.message()?.bytes())
+    }
+
+    /// The content of a `string` field.
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<&'b str, Malformed> {
+        let content = self.message()?;
+        std::str::from_utf8(content.bytes())
+            .map_err(|error| Malformed::Utf8 { offset: content.pos + error.valid_up_to() })
+    }
+
+    #[inline]
+    pub(super) fn fixed64(&mut self) -> Result<u64, Malformed> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    #[inline]
+    pub(super) fn fixed32(&mut self) -> Result<u32, Malformed> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        match self.bytes().first_chunk::<N>() {
+            Some(bytes) => {
+                self.pos += N;
+                Ok(*bytes)
+            }
+            None => Err(self.error("value cut short")),
+        }
+    }
+
+    /// Skips a field that this schema does not know. `depth` is that of the message it stands in.
+    pub(super) fn skip(&mut self, tag: Tag, depth: u32) -> Result<(), Malformed> {
+        if depth >= MAX_MESSAGE_DEPTH {
+            return Err(Malformed::TooDeep { offset: self.pos });
+        }
+        match tag & 7 {
+            VARINT => self.varint().map(|_| ()),
+            FIXED64 => self.fixed64().map(|_| ()),
+            FIXED32 => self.fixed32().map(|_| ()),
+            BYTES => self.message().map(|_| ()),
+            START_GROUP => loop {
+                let inner = self.tag()?;
+                if inner & 7 != END_GROUP {
+                    self.skip(inner, depth + 1)?;
+                } else if inner >> 3 == tag >> 3 {
+                    return Ok(());
+                } else {
+                    return Err(self.error("group ends with another field's number"));
+                }
+            },
+            END_GROUP => Err(self.error("group ends that did not begin")),
+            _ => Err(self.error("invalid wire type")),
+        }
+    }
+
+    /// Skips an unknown field; a known number with a wire type that is not its own is an error. `known` has a bit for each
+    /// known number.
+    pub(super) fn skip_unknown(&mut self, tag: Tag, known: u64, depth: u32) -> Result<(), Malformed> {
+        let number = tag >> 3;
+        if number < 64 && known >> number & 1 == 1 {
+            return Err(self.error("field has the wrong wire type"));
+        }
+        self.skip(tag, depth)
+    }
+}

@@ -1,0 +1,13 @@
+//! OTLP logs as protobuf: an `ExportLogsServiceRequest`.
+//!
+//! `check` accepts what prost accepts, and walks the rest of this module through the same field tables.
+
+mod check;
+mod cursor;
+mod fields;
+mod normalize;
+mod walk;
+
+pub use check::{Layout, check};
+pub use normalize::normalize;
+pub use walk::{walk_logs, walk_nested};

@@ -1,0 +1,191 @@
+//! The walk over a checked, canonical request: pushes records and their groups into a visitor. It cannot fail.
+//!
+//! Where the reader could report an error, the walk just ends: `check` has seen these bytes, so it does not happen.
+
+use super::cursor::Cursor;
+use super::fields::{any_value, entity_ref, key_value, list, log_record, resource, scope};
+use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Nested, NestedVisitor, Value};
+use crate::wire::{Group, Index, Malformed, WireId};
+
+/// Pushes the records numbered by `items` (ascending) into `out`, each group once before its first record, until the
+/// visitor has enough.
+pub fn walk_logs<'a>(
+    body: &'a [u8],
+    index: &Index,
+    items: &mut dyn Iterator<Item = u32>,
+    out: &mut dyn LogVisitor<'a>,
+) {
+    let mut current = None;
+    for item in items {
+        let entry = &index.records[item as usize];
+        if current != Some(entry.aux) {
+            current = Some(entry.aux);
+            let walked = walk_group(body, &index.groups[entry.aux as usize], out);
+            debug_assert!(walked.is_ok(), "check accepted what walk cannot read");
+        }
+        let walked = walk_record(Cursor::at(body, (entry.offset, entry.len)), item, out);
+        debug_assert!(walked.is_ok(), "check accepted what walk cannot read");
+        if !out.record_end() {
+            return;
+        }
+    }
+}
+
+/// Pushes the members of an `ArrayValue` or a `KeyValueList`.
+pub fn walk_nested<'a>(bytes: &'a [u8], is_map: bool, visitor: &mut dyn NestedVisitor<'a>) {
+    let mut message = Cursor::new(bytes);
+    while let Ok(tag) = message.tag() {
+        let walked = match tag {
+            list::MEMBER if is_map => message
+                .message()
+                .and_then(read_key_value)
+                .map(|(key, value)| visitor.member(Some(Key::Plain(key)), value)),
+            list::MEMBER => message.message().and_then(read_any_value).map(|value| visitor.member(None, value)),
+            other => message.skip(other, 0),
+        };
+        if walked.is_err() {
+            return;
+        }
+    }
+}
+
+fn walk_group<'a>(body: &'a [u8], group: &Group, out: &mut dyn LogVisitor<'a>) -> Result<(), Malformed> {
+    let mut head = GroupHead {
+        resource_schema_url: text_at(body, group.resource_schema_url),
+        scope_schema_url: text_at(body, group.scope_schema_url),
+        ..GroupHead::default()
+    };
+    read_group_head(body, group, &mut head)?;
+    out.group(&head);
+    let mut message = Cursor::at(body, group.resource);
+    while !message.is_done() {
+        match message.tag()? {
+            resource::ATTRIBUTE => {
+                let (key, value) = read_key_value(message.message()?)?;
+                out.resource_attribute(key, value);
+            }
+            resource::ENTITY_REF => out.entity_ref(&read_entity_ref(message.message()?)?),
+            other => message.skip(other, 0)?,
+        }
+    }
+    let mut message = Cursor::at(body, group.scope);
+    while !message.is_done() {
+        match message.tag()? {
+            scope::ATTRIBUTE => {
+                let (key, value) = read_key_value(message.message()?)?;
+                out.scope_attribute(key, value);
+            }
+            other => message.skip(other, 0)?,
+        }
+    }
+    out.group_end();
+    Ok(())
+}
+
+fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) -> Result<(), Malformed> {
+    let mut message = Cursor::at(body, group.resource);
+    while !message.is_done() {
+        match message.tag()? {
+            resource::DROPPED_ATTRIBUTES => head.resource_dropped_attributes = message.varint()? as u32,
+            other => message.skip(other, 0)?,
+        }
+    }
+    let mut message = Cursor::at(body, group.scope);
+    while !message.is_done() {
+        match message.tag()? {
+            scope::NAME => head.scope_name = message.text()?,
+            scope::VERSION => head.scope_version = message.text()?,
+            scope::DROPPED_ATTRIBUTES => head.scope_dropped_attributes = message.varint()? as u32,
+            other => message.skip(other, 0)?,
+        }
+    }
+    Ok(())
+}
+
+fn walk_record<'a>(message: Cursor<'a>, item: u32, out: &mut dyn LogVisitor<'a>) -> Result<(), Malformed> {
+    let mut head = LogHead::default();
+    let mut fields = message;
+    while !fields.is_done() {
+        match fields.tag()? {
+            log_record::TIME => head.time = fields.fixed64()?,
+            log_record::OBSERVED_TIME => head.observed_time = fields.fixed64()?,
+            log_record::SEVERITY_NUMBER => head.severity_number = fields.varint()? as i32,
+            log_record::SEVERITY_TEXT => head.severity_text = fields.text()?,
+            log_record::BODY => head.body = Some(read_any_value(fields.message()?)?),
+            log_record::DROPPED_ATTRIBUTES => head.dropped_attributes = fields.varint()? as u32,
+            log_record::FLAGS => head.flags = fields.fixed32()?,
+            log_record::TRACE_ID => head.trace_id = fields.blob()?,
+            log_record::SPAN_ID => head.span_id = fields.blob()?,
+            log_record::EVENT_NAME => head.event_name = fields.text()?,
+            other => fields.skip(other, 0)?,
+        }
+    }
+    out.record(item, &head);
+    let mut fields = message;
+    while !fields.is_done() {
+        match fields.tag()? {
+            log_record::ATTRIBUTE => {
+                let (key, value) = read_key_value(fields.message()?)?;
+                out.attribute(key, value);
+            }
+            other => fields.skip(other, 0)?,
+        }
+    }
+    Ok(())
+}
+
+fn read_key_value(mut message: Cursor<'_>) -> Result<(&str, Value<'_>), Malformed> {
+    let mut key = "";
+    let mut value = Value::Null;
+    while !message.is_done() {
+        match message.tag()? {
+            key_value::KEY => key = message.text()?,
+            key_value::VALUE => value = read_any_value(message.message()?)?,
+            other => message.skip(other, 0)?,
+        }
+    }
+    Ok((key, value))
+}
+
+/// The last member of the oneof; in a canonical request it is the only one.
+fn read_any_value(mut message: Cursor<'_>) -> Result<Value<'_>, Malformed> {
+    let mut value = Value::Null;
+    while !message.is_done() {
+        value = match message.tag()? {
+            any_value::STRING => Value::Str(message.text()?),
+            any_value::BOOL => Value::Bool(message.varint()? != 0),
+            any_value::INT => Value::Int(message.varint()? as i64),
+            any_value::DOUBLE => Value::Double(f64::from_bits(message.fixed64()?)),
+            any_value::ARRAY => Value::Array(nested(message.message()?)),
+            any_value::KVLIST => Value::Map(nested(message.message()?)),
+            any_value::BLOB => Value::Bytes(message.blob()?),
+            other => {
+                message.skip(other, 0)?;
+                value
+            }
+        };
+    }
+    Ok(value)
+}
+
+fn nested(content: Cursor<'_>) -> Nested<'_> {
+    Nested { wire: WireId::OtlpLogs, bytes: content.bytes() }
+}
+
+fn read_entity_ref(mut message: Cursor<'_>) -> Result<EntityRef<'_>, Malformed> {
+    let mut entity = EntityRef::default();
+    while !message.is_done() {
+        match message.tag()? {
+            entity_ref::SCHEMA_URL => entity.schema_url = message.text()?,
+            entity_ref::KIND => entity.kind = message.text()?,
+            entity_ref::ID_KEY => entity.id_keys.push(message.text()?),
+            entity_ref::DESCRIPTION_KEY => entity.description_keys.push(message.text()?),
+            other => message.skip(other, 0)?,
+        }
+    }
+    Ok(entity)
+}
+
+fn text_at(body: &[u8], (offset, len): (u32, u32)) -> &str {
+    std::str::from_utf8(&body[offset as usize..(offset + len) as usize]).unwrap_or_default()
+}
