@@ -1,5 +1,11 @@
 //! What the benches share: the seeded corpus, and the parts of the end-to-end bench `forebay-bench`.
 
 pub mod corpus;
+pub mod cpu;
+pub mod gateway;
 pub mod load;
+pub mod report;
+pub mod run;
+pub mod settings;
 pub mod sink;
+pub mod verify;

@@ -22,8 +22,9 @@ pub struct Shape {
     pub gzip: bool,
 }
 
-/// Bodies taken into the stated entropy.
-const ENTROPY_BODIES: usize = 32;
+/// The stated entropy is that of so many bodies, or of so many bytes.
+const ENTROPY_BODIES: u64 = 32;
+const ENTROPY_BYTES: usize = 4 << 20;
 
 /// Requests that an estimate of sizes is made from.
 const ESTIMATE_REQUESTS: u64 = 8;
@@ -45,13 +46,21 @@ impl Shape {
         total / ESTIMATE_REQUESTS as usize
     }
 
-    /// Uncompressed bytes per byte of zstd level 3, over many requests together.
+    /// Uncompressed bytes per byte of zstd level 3, over several requests together.
     ///
     /// # Errors
     /// See [`zstd_ratio`].
     pub fn entropy(&self, corpus: &Corpus) -> Result<f64> {
-        let bodies: Vec<Bytes> =
-            (0..ENTROPY_BODIES).map(|number| self.plain(corpus, number as u64)).collect();
+        let mut bodies = Vec::new();
+        let mut bytes = 0;
+        for number in 0..ENTROPY_BODIES {
+            let body = self.plain(corpus, number);
+            bytes += body.len();
+            bodies.push(body);
+            if bytes >= ENTROPY_BYTES {
+                break;
+            }
+        }
         Ok(zstd_ratio(bodies.iter().map(|body| &body[..]))?)
     }
 
