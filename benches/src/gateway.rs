@@ -33,8 +33,8 @@ runtime: {threads: {threads}}
 /// The gateway must be ready within this time.
 const START_WITHIN: Duration = Duration::from_secs(20);
 
-/// The gateway must have ended this long after SIGTERM.
-const STOP_WITHIN: Duration = Duration::from_secs(30);
+/// The gateway must have ended this long after SIGTERM: its door stays open, then it may drain, 30 s together.
+const STOP_WITHIN: Duration = Duration::from_secs(45);
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -80,6 +80,11 @@ impl Gateway {
     /// # Errors
     /// It could not be started, ended at once, or is not ready within [`START_WITHIN`]; its log is told.
     pub async fn start(launch: &Launch<'_>) -> Result<Self> {
+        // The child starts in a directory of its own, where a relative path would mean something else.
+        let program = launch
+            .program
+            .canonicalize()
+            .with_context(|| format!("looking for the gateway {}", launch.program.display()))?;
         let directory = tempfile::tempdir().context("a directory for the gateway")?;
         let ports = free_ports()?;
         let config = directory.path().join("forebay.yaml");
@@ -87,7 +92,7 @@ impl Gateway {
         let log = File::create(directory.path().join("log"))?;
         let child = Command::new("taskset")
             .args(["-c", launch.cpus])
-            .arg(launch.program)
+            .arg(program)
             .args(["run", "--config"])
             .arg(&config)
             .current_dir(directory.path())

@@ -110,9 +110,12 @@ impl Expectation<'_> {
 
 /// An inserted `@timestamp` may have any number of zeros at its end.
 fn trim_timestamp(document: &mut Json) {
-    if let Some(Json::String(text)) = document.get_mut("@timestamp") {
-        let trimmed = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').len();
-        text.truncate(trimmed);
+    if let Some(Json::String(text)) = document.get_mut("@timestamp")
+        && text.contains('.')
+    {
+        let digits = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.').len();
+        text.truncate(digits);
+        text.push('Z');
     }
 }
 
@@ -245,6 +248,18 @@ mod tests {
     fn a_right_delivery_has_no_faults() {
         assert_eq!(faults(Protocol::OtlpGrpc, |_, _| {}), "");
         assert_eq!(faults(Protocol::Ndjson, |_, _| {}), "");
+    }
+
+    #[test]
+    fn trailing_zeros_of_a_fraction_do_not_count() {
+        let trimmed = |text: &str| {
+            let mut document = serde_json::json!({ "@timestamp": text });
+            trim_timestamp(&mut document);
+            document["@timestamp"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(trimmed("2026-11-21T08:26:00.580000000Z"), "2026-11-21T08:26:00.58Z");
+        assert_eq!(trimmed("2026-11-21T08:26:00.000Z"), trimmed("2026-11-21T08:26:00Z"));
+        assert_ne!(trimmed("2026-11-21T08:26:00Z"), trimmed("2026-11-21T08:26:01Z"));
     }
 
     #[test]
