@@ -1,6 +1,7 @@
 //! Processes as the tests need them: run to the end, signal, watch, measure.
 
 use anyhow::{Context, Result, bail, ensure};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -46,6 +47,12 @@ pub fn wait_until<T>(
         ensure!(Instant::now() < deadline, "waited {timeout:?} in vain for {what}");
         std::thread::sleep(POLL);
     }
+}
+
+/// Whether this process runs as root.
+pub fn is_root() -> bool {
+    // The owner of a process's folder in /proc is its effective user.
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
 /// Sends a signal by name (`TERM`, `STOP`, `CONT`, `KILL`) to one process.

@@ -9,6 +9,9 @@ use std::process::{Command, Output};
 /// Exact versions, dependencies included.
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
+/// For machines whose Python has no `ensurepip`.
+const VIRTUALENV: &str = "virtualenv==21.15.7";
+
 /// The environment's interpreter.
 #[derive(Clone, Debug)]
 pub struct Python {
@@ -28,6 +31,11 @@ impl Python {
             process::run(&mut pip).map(drop)
         })?;
         Ok(Self { interpreter: folder.join("bin/python") })
+    }
+
+    /// The interpreter's path.
+    pub fn interpreter(&self) -> &Path {
+        &self.interpreter
     }
 
     /// Runs a script of `tests/python` to its end.
@@ -64,13 +72,22 @@ fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python")
 }
 
-/// An empty environment with pip. Debian keeps `ensurepip` in a package of its own; without it the module
-/// `virtualenv` does the same.
+/// An empty environment with pip. Debian keeps `ensurepip` in a package of its own; where that is not installed,
+/// `virtualenv` brings its own pip.
 fn create(place: &Path) -> Result<()> {
     let venv = process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(place));
-    let Err(venv_error) = venv else { return Ok(()) };
-    process::run(Command::new("python3").args(["-m", "pip", "install", "--quiet", "--user", "virtualenv"]))
-        .and_then(|_| process::run(Command::new("python3").args(["-m", "virtualenv", "--clear"]).arg(place)))
-        .with_context(|| format!("no Python environment: install the package python3-venv ({venv_error:#})"))
-        .map(drop)
+    let Err(error) = venv else { return Ok(()) };
+    with_virtualenv(place)
+        .with_context(|| format!("no Python environment: install the package python3-venv ({error:#})"))
+}
+
+fn with_virtualenv(place: &Path) -> Result<()> {
+    let modules = tempfile::tempdir()?;
+    let mut pip = Command::new("python3");
+    // A folder of its own: Debian's Python lets pip change neither the system's modules nor the user's.
+    pip.args(["-m", "pip", "install", "--quiet", VIRTUALENV, "--target"]).arg(modules.path());
+    process::run(&mut pip)?;
+    let mut virtualenv = Command::new("python3");
+    virtualenv.args(["-m", "virtualenv", "--quiet", "--clear"]).arg(place).env("PYTHONPATH", modules.path());
+    process::run(&mut virtualenv).map(drop)
 }

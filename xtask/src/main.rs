@@ -1,1 +1,60 @@
-fn main() {}
+//! Build, test and measure commands for people and CI: `cargo xtask --help`.
+
+// A command-line tool: what it prints is what it is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod baseline;
+mod bench;
+mod command;
+mod docs;
+mod fuzz;
+mod guard;
+mod report;
+mod setup;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Builds, tests and measures Forebay")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch everything that the tests need: Elasticsearch, the Python clients, telemetrygen
+    Setup,
+    /// Run every check and test; the last lines say what passed, failed and was skipped
+    Test(test::Options),
+    /// Compare instructions per record with the committed baseline
+    Guard(guard::Options),
+    /// Measure end to end: `forebay-bench` with these arguments around a `dist` build
+    Bench(bench::Options),
+    /// Run one fuzz target for a while
+    Fuzz(fuzz::Options),
+    /// Write the generated pages under docs/ anew
+    Docs,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Setup => setup::run(),
+        // Its table has said why.
+        Command::Test(options) if !test::run(&options) => return ExitCode::FAILURE,
+        Command::Test(_) => Ok(()),
+        Command::Guard(options) => guard::run(&options),
+        Command::Bench(options) => bench::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Docs => docs::write(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

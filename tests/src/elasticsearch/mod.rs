@@ -3,12 +3,12 @@
 mod client;
 pub mod install;
 
-use crate::process::{self, Watchdog};
+use crate::process::{self, Watchdog, is_root};
 use crate::{ports, wait_until};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -240,9 +240,4 @@ fn traversable_folder() -> Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("forebay-es-").tempdir_in(parent)?;
     fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
     Ok(folder)
-}
-
-fn is_root() -> bool {
-    // The owner of a process's folder in /proc is its effective user.
-    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

@@ -1,0 +1,25 @@
+//! `cargo xtask bench`: the end-to-end bench around the binary as it is shipped.
+
+use crate::command;
+use anyhow::{Context, Result};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+const PROFILE: &str = "dist";
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Handed to forebay-bench as they are; `--help` there lists them
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Does not return on success: the bench takes this process's place, so that nothing of ours runs beside it.
+pub fn run(options: &Options) -> Result<()> {
+    let build =
+        ["build", "--profile", PROFILE, "--package", "forebay", "--package", "forebay-bench", "--bins"];
+    command::show(&mut command::cargo(&build))?;
+    let mut bench = Command::new(command::built(PROFILE, "forebay-bench"));
+    bench.args(&options.arguments).arg("--gateway").arg(command::built(PROFILE, "forebay"));
+    Err(bench.current_dir(command::root()).exec()).context("cannot start forebay-bench")
+}
