@@ -46,23 +46,24 @@ impl Metrics {
     /// # Errors
     /// A metric of the ledger is not exported: absent is not 0 in a book that must balance.
     pub fn ledger(&self) -> Result<Ledger> {
-        let total = |name: &str| {
+        let part = |name: &str, labels: &[(&str, &str)]| {
             ensure!(self.has(name), "the gateway exports no {name}");
-            Ok(self.sum(name, &[]))
+            Ok(self.sum(name, labels))
         };
-        let settled = |outcome: &str| self.sum("forebay_settled_records_total", &[("outcome", outcome)]);
+        let door = |outcome| part("forebay_receiver_records_total", &[("outcome", outcome)]);
+        let debt = |outcome| part("forebay_sink_records_total", &[("outcome", outcome)]);
         Ok(Ledger {
-            received: total("forebay_received_records_total")?,
-            admitted: total("forebay_admitted_records_total")?,
-            rejected: total("forebay_rejected_records_total")?,
-            refused: total("forebay_refused_records_total")?,
-            owed: total("forebay_owed_records_total")?,
-            in_flight: total("forebay_in_flight_records")?,
-            settled: total("forebay_settled_records_total")?,
-            delivered: settled("delivered"),
-            duplicate: settled("duplicate"),
-            dead_lettered: settled("dead_lettered"),
-            abandoned: settled("abandoned"),
+            received: part("forebay_receiver_received_records_total", &[])?,
+            admitted: door("admitted")?,
+            rejected: door("rejected")?,
+            refused: door("refused")?,
+            owed: part("forebay_sink_owed_records_total", &[])?,
+            in_flight: part("forebay_sink_in_flight_records", &[])?,
+            settled: part("forebay_sink_records_total", &[])?,
+            delivered: debt("delivered")?,
+            duplicate: debt("duplicate")?,
+            dead_lettered: debt("dead_lettered")?,
+            abandoned: debt("abandoned")?,
         })
     }
 }
@@ -113,10 +114,10 @@ mod tests {
 
     use super::*;
 
-    const SCRAPE: &str = r#"# HELP forebay_owed_records_total Records.
-# TYPE forebay_owed_records_total counter
-forebay_owed_records_total{sink="es",route="logs"} 7
-forebay_owed_records_total{sink="es2",route="logs"} 2
+    const SCRAPE: &str = r#"# HELP forebay_sink_owed_records_total Records.
+# TYPE forebay_sink_owed_records_total counter
+forebay_sink_owed_records_total{sink="es",route="logs"} 7
+forebay_sink_owed_records_total{sink="es2",route="logs"} 2
 
 up 1
 "#;
@@ -124,11 +125,37 @@ up 1
     #[test]
     fn sums_by_label() {
         let metrics = Metrics::parse(SCRAPE).unwrap();
-        assert_eq!(metrics.sum("forebay_owed_records_total", &[]), 9.0);
-        assert_eq!(metrics.sum("forebay_owed_records_total", &[("sink", "es")]), 7.0);
-        assert_eq!(metrics.sum("forebay_owed_records_total", &[("sink", "es2"), ("route", "logs")]), 2.0);
-        assert_eq!(metrics.sum("forebay_owed_records_total", &[("ink", "es")]), 0.0);
+        assert_eq!(metrics.sum("forebay_sink_owed_records_total", &[]), 9.0);
+        assert_eq!(metrics.sum("forebay_sink_owed_records_total", &[("sink", "es")]), 7.0);
+        assert_eq!(
+            metrics.sum("forebay_sink_owed_records_total", &[("sink", "es2"), ("route", "logs")]),
+            2.0
+        );
+        assert_eq!(metrics.sum("forebay_sink_owed_records_total", &[("ink", "es")]), 0.0);
         assert_eq!(metrics.0["up"], 1.0);
+    }
+
+    const BOOKS: &str = r#"
+forebay_receiver_received_records_total{receiver="otlp"} 10
+forebay_receiver_records_total{receiver="otlp",outcome="admitted"} 7
+forebay_receiver_records_total{receiver="otlp",outcome="rejected"} 1
+forebay_receiver_records_total{receiver="otlp",outcome="refused"} 2
+forebay_sink_owed_records_total{sink="es",route="logs"} 7
+forebay_sink_in_flight_records{sink="es",route="logs"} 1
+forebay_sink_records_total{sink="es",route="logs",outcome="delivered"} 5
+forebay_sink_records_total{sink="es",route="logs",outcome="dead_lettered"} 1
+"#;
+
+    #[test]
+    fn a_ledger_balances_or_says_which_equation_does_not() {
+        let ledger = Metrics::parse(BOOKS).unwrap().ledger().unwrap();
+        ledger.check().unwrap();
+        assert_eq!((ledger.delivered, ledger.dead_lettered, ledger.settled), (5.0, 1.0, 6.0));
+
+        let door = Ledger { refused: 3.0, ..ledger }.check().unwrap_err();
+        assert!(door.to_string().starts_with("door"), "{door}");
+        let debt = Ledger { settled: 5.0, ..ledger }.check().unwrap_err();
+        assert!(debt.to_string().starts_with("debt"), "{debt}");
     }
 
     #[test]
