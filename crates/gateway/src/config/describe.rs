@@ -2,7 +2,7 @@
 
 use super::document::{Node, Value};
 use super::scalar::Scalar;
-use super::shape::{Form, Setting, Shape, Shapes};
+use super::shape::{Form, Record, Setting, Shape, Shapes};
 
 /// Characters of a value that a message repeats.
 const SHOWN: usize = 60;
@@ -20,19 +20,29 @@ pub fn expected(shapes: &Shapes, shape: &Shape) -> String {
         Shape::Text { form: Form::Ip, .. } => "an IP address".to_owned(),
         Shape::List { item, .. } => format!("a list of {}", elements(shapes, item)),
         Shape::Map(_) => "a mapping of names to values".to_owned(),
-        Shape::Record(_) => "a mapping of settings".to_owned(),
+        Shape::Record(record) => record_with(record),
         Shape::Tagged { tag, .. } => format!("a mapping with `{tag}`"),
         Shape::Choice { words, forms } => choice(words.iter().map(|word| word.name.as_str()), forms.len()),
         Shape::Alternatives(settings) => {
             let mut each = Vec::new();
             for setting in settings {
-                each.push(expected(shapes, shapes.resolve(setting)));
+                let one = expected(shapes, shapes.resolve(setting));
+                if !each.contains(&one) {
+                    each.push(one);
+                }
             }
             each.join(" or ")
         }
         Shape::Optional(inner) => expected(shapes, shapes.resolve(inner)),
         Shape::Named(name) => name.clone(),
     }
+}
+
+/// The keys that a mapping needs tell it from its alternatives.
+fn record_with(record: &Record) -> String {
+    let required = record.properties.iter().filter(|property| property.required);
+    let names = listed(required.map(|property| property.name.as_str()));
+    if names.is_empty() { "a mapping of settings".to_owned() } else { format!("a mapping with {names}") }
 }
 
 /// The elements of a list, one level deep: a list may be part of what it contains.
@@ -96,6 +106,7 @@ pub fn in_words(min: u64, max: u64, unit: &str) -> String {
 /// What stands in the file, as in "found ...". A value from a substitution is named by its kind alone.
 pub fn found(node: &Node) -> String {
     let described = match &node.value {
+        Value::Mapping(entries) if entries.is_empty() => return "an empty mapping".to_owned(),
         Value::Sequence(_) => return "a list".to_owned(),
         Value::Mapping(_) => return "a mapping".to_owned(),
         Value::Scalar(Scalar::Null) => ("nothing", String::new()),

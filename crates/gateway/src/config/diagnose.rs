@@ -234,6 +234,13 @@ impl Checker<'_> {
 
     /// An untagged enum: one alternative must fit. Of several that could, the one with the fewest faults speaks.
     fn alternatives(&mut self, settings: &[Setting], whole: &Shape, node: &Node, at: Position) {
+        if matches!(&node.value, Value::Mapping(entries) if entries.is_empty())
+            && !settings.iter().any(|setting| self.misfits(setting, node) == Some(0))
+        {
+            // Nothing says which one was meant.
+            self.unexpected(whole, node, at);
+            return;
+        }
         let mut best: Option<Vec<Fault>> = None;
         for setting in self.likeliest(settings, node) {
             let mut trial = Checker { shapes: self.shapes, path: self.path.clone(), faults: Vec::new() };

@@ -25,7 +25,7 @@ pub fn reference_markdown(schema: &Schema) -> Result<String, Vec<String>> {
     writer.out.push_str("# Settings\n\n");
     paragraph(&mut writer.out, &shapes.root.description);
     writer.out.push_str(NOTATION);
-    writer.enqueue(Group::of(&shapes, &shapes.root, ""), "Top level".to_owned(), None);
+    writer.enqueue(Group::of(&shapes, &shapes.root, ""), "Top level".to_owned());
     while let Some(section) = writer.queue.pop_front() {
         // What a section refers to comes right after it, before its siblings.
         let siblings = std::mem::take(&mut writer.queue);
@@ -66,26 +66,30 @@ enum Body<'s> {
 /// The first group of settings inside a value: below any lists, maps and options around it.
 struct Group<'s> {
     path: String,
-    /// A named group is described once, where it first occurs.
-    name: Option<&'s str>,
+    /// The names of the types on the way, outermost first.
+    names: Vec<&'s str>,
     description: &'s str,
     bodies: Vec<Body<'s>>,
 }
 
 impl<'s> Group<'s> {
     fn of(shapes: &'s Shapes, setting: &'s Setting, path: &str) -> Self {
-        let mut group =
-            Self { path: path.to_owned(), name: None, description: &setting.description, bodies: Vec::new() };
+        let mut group = Self {
+            path: path.to_owned(),
+            names: Vec::new(),
+            description: &setting.description,
+            bodies: Vec::new(),
+        };
         group.descend(shapes, setting);
         group
     }
 
     fn descend(&mut self, shapes: &'s Shapes, setting: &'s Setting) {
         if let Shape::Named(name) = &setting.shape {
-            self.name = Some(name);
-            if let Some(definition) = shapes.named.get(name) {
+            if let (true, Some(definition)) = (self.names.is_empty(), shapes.named.get(name)) {
                 self.description = &definition.description;
             }
+            self.names.push(name);
         }
         match shapes.resolve(setting) {
             Shape::Record(record) => self.bodies.push(Body::Settings(record)),
@@ -117,15 +121,18 @@ impl<'s> Group<'s> {
 
 impl<'s> Writer<'s> {
     /// Plans the sections of a group and returns the title of the first, if there is any.
-    fn enqueue(&mut self, group: Group<'s>, title: String, parent: Option<&str>) -> Option<String> {
+    fn enqueue(&mut self, group: Group<'s>, title: String) -> Option<String> {
         if group.bodies.is_empty() {
             return None;
         }
-        let title = match (group.name, parent) {
-            (Some(name), Some(_)) if self.titles.contains(name) => return Some(name.to_owned()),
-            (Some(name), Some(_)) if recurs(self.shapes, name) => name.to_owned(),
-            _ => title,
+        // A type that contains itself has one section under its own name, or the page would never end.
+        let title = match group.names.iter().find(|name| recurs(self.shapes, name)) {
+            Some(name) => format!("`{name}`"),
+            None => title,
         };
+        if self.titles.contains(&title) {
+            return Some(title);
+        }
         self.titles.insert(title.clone());
         for (index, body) in group.bodies.into_iter().enumerate() {
             let numbered = if index == 0 { title.clone() } else { format!("{title} (form {})", index + 1) };
@@ -209,7 +216,7 @@ impl<'s> Writer<'s> {
         super::document::enter_key(&mut below, &property.name);
         let group = Group::of(self.shapes, &property.setting, &below);
         let title = format!("`{}`", group.path);
-        let section = self.enqueue(group, title, Some(path));
+        let section = self.enqueue(group, title);
         let mut value = expected(self.shapes, self.shapes.resolve(&property.setting));
         if let Some(heading) = &section {
             let _ = write!(value, ": {}", link(heading, heading));

@@ -179,6 +179,55 @@ fn what_only_the_type_refuses_is_still_a_fault_in_its_place() {
 }
 
 #[test]
+fn the_alternative_that_fits_best_speaks() {
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    #[allow(dead_code)]
+    struct Outer {
+        rule: Option<Rule>,
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    #[allow(dead_code)]
+    enum Rule {
+        Any { any: Vec<Rule> },
+        Not { not: Box<Rule> },
+        Leaf(Leaf),
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Leaf {
+        field: String,
+        #[serde(default)]
+        exists: bool,
+    }
+    let text = "\
+rule:
+  any:
+    - not: { field: a, exsts: true }
+    - feld: b
+      exists: 1
+    - {}
+    - 7
+    - field: ok
+";
+    let faults = load::<Outer>(text, &environment()).unwrap_err();
+    let found: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let forms = "expected a mapping with `any` or a mapping with `not` or a mapping with `field`, found";
+    let expected = [
+        "3:24: rule.any[0].not.exsts: unknown setting; did you mean `exists`?".to_owned(),
+        "4:7: rule.any[1].feld: unknown setting; did you mean `field`?".to_owned(),
+        "4:7: rule.any[1].field: missing, and it has no default".to_owned(),
+        "5:15: rule.any[1].exists: expected `true` or `false`, found the number `1`".to_owned(),
+        format!("6:7: rule.any[2]: {forms} an empty mapping"),
+        format!("7:7: rule.any[3]: {forms} the number `7`"),
+    ];
+    assert_eq!(found, expected);
+    assert!(load::<Outer>("rule: { any: [{ field: a }, { not: { field: b } }] }", &environment()).is_ok());
+}
+
+#[test]
 fn a_schema_that_cannot_be_checked_is_an_error() {
     assert_eq!(unsupported(&schema_of::<Config>()), Vec::<String>::new());
     #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -16,9 +16,9 @@ fn the_reference_has_a_row_for_every_setting() {
         "| `compression` | one of `none`, `gzip` | `none` | `gzip`: Saves network, costs CPU. |",
         "| `directory` | text | required |  |",
         "- [`blackhole`](#sinksname-of-type-blackhole) Throws everything away.\n",
-        "| `when` | one of `always` or a mapping with one key: [Condition](#condition) | `always` |  |",
-        "| `all` | a list of values: [Condition](#condition) |  |",
-        "| `equals` | a mapping of settings: [`routes[].when.equals`](#routeswhenequals) |  |",
+        "| `when` | one of `always` or a mapping with one key: [`Condition`](#condition) | `always` |  |",
+        "| `all` | a list of values: [`Condition`](#condition) |  |",
+        "| `equals` | a mapping with `field`, `value`: [`routes[].when.equals`](#routeswhenequals) |  |",
     ];
     for row in rows {
         assert!(page.contains(row), "{row}\n{page}");
@@ -36,7 +36,7 @@ fn the_sections_of_a_component_follow_it() {
         "## `sinks.<name>` of type `files`",
         "## `sinks.<name>` of type `blackhole`",
         "## `routes[]`",
-        "## Condition",
+        "## `Condition`",
         "## `routes[].when.equals`",
         "## `limits`",
     ];
@@ -50,4 +50,31 @@ fn the_schema_file_is_json_that_names_every_setting() {
     let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(schema["properties"]["limits"]["default"]["memory"], "256MiB");
     assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn types_that_contain_themselves_are_described_once() {
+    #[derive(Debug, Default, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields, default)]
+    #[allow(dead_code)]
+    struct Outer {
+        rule: Option<Rule>,
+        other: Vec<Rule>,
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    #[allow(dead_code)]
+    enum Rule {
+        Any { any: Vec<Rule> },
+        Leaf(Leaf),
+    }
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Leaf {
+        field: String,
+    }
+    let page = reference_markdown(&schema_of::<Outer>()).unwrap();
+    let headings: Vec<&str> = page.lines().filter(|line| line.starts_with("## ")).collect();
+    assert_eq!(headings, ["## Top level", "## `Rule`", "## `Rule` (form 2)"]);
 }
