@@ -1,0 +1,179 @@
+//! What a run of OTLP records shares, rendered once: the logger's name, the promoted fields, and everything behind them.
+
+use super::escape::write_string;
+use super::member::{Slots, tag_of, write_int, write_member, write_name};
+use super::names::{resource_prefix, scope_prefix};
+use crate::record::{EntityRef, GroupHead, Key, Value};
+
+/// A resource attribute that is wanted at top level too.
+#[derive(Clone, Debug)]
+pub(super) struct Promoted {
+    name: String,
+    tag: u32,
+    /// `,"<name>":`
+    rendered_name: Vec<u8>,
+    /// The same with this group's value, or nothing.
+    text: Vec<u8>,
+}
+
+impl Promoted {
+    pub(super) fn new(name: &str) -> Self {
+        let mut rendered_name = Vec::new();
+        write_name("", Key::Plain(name), &mut rendered_name);
+        Self { name: name.to_owned(), tag: tag_of(name), rendered_name, text: Vec::new() }
+    }
+
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
+/// Rendered members of one object.
+#[derive(Clone, Debug, Default)]
+struct Members {
+    text: Vec<u8>,
+    slots: Slots,
+}
+
+impl Members {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.slots.clear();
+    }
+
+    fn push(&mut self, prefix: &str, key: &str, value: Value<'_>) {
+        write_member(prefix, Key::Plain(key), value, &mut self.slots, &mut self.text);
+    }
+}
+
+/// The text of one group.
+#[derive(Clone, Debug)]
+pub(super) struct GroupText {
+    promoted: Vec<Promoted>,
+    /// `,"name":"<scope name>"`, or nothing.
+    pub(super) name: Vec<u8>,
+    resource: Members,
+    entities: Vec<u8>,
+    resource_own: Vec<u8>,
+    scope: Members,
+    scope_own: Vec<u8>,
+    /// The end of each document: resource, scope, closing brace, line break.
+    pub(super) tail: Vec<u8>,
+}
+
+impl GroupText {
+    pub(super) fn new(promoted: Vec<Promoted>) -> Self {
+        Self {
+            promoted,
+            name: Vec::new(),
+            resource: Members::default(),
+            entities: Vec::new(),
+            resource_own: Vec::new(),
+            scope: Members::default(),
+            scope_own: Vec::new(),
+            tail: Vec::new(),
+        }
+    }
+
+    /// A new group: forgets the last one.
+    pub(super) fn begin(&mut self, head: &GroupHead<'_>) {
+        self.resource.clear();
+        self.scope.clear();
+        for text in [&mut self.name, &mut self.entities, &mut self.resource_own, &mut self.scope_own] {
+            text.clear();
+        }
+        for promoted in &mut self.promoted {
+            promoted.text.clear();
+        }
+        write_text(b",\"name\":", head.scope_name, &mut self.name);
+        write_text(b",\"resource.schema_url\":", head.resource_schema_url, &mut self.resource_own);
+        let dropped = head.resource_dropped_attributes;
+        write_count(b",\"resource.dropped_attributes_count\":", dropped, &mut self.resource_own);
+        write_text(b",\"scope.name\":", head.scope_name, &mut self.scope_own);
+        write_text(b",\"scope.version\":", head.scope_version, &mut self.scope_own);
+        write_text(b",\"scope.schema_url\":", head.scope_schema_url, &mut self.scope_own);
+        let dropped = head.scope_dropped_attributes;
+        write_count(b",\"scope.dropped_attributes_count\":", dropped, &mut self.scope_own);
+    }
+
+    pub(super) fn resource_attribute(&mut self, key: &str, value: Value<'_>) {
+        self.resource.push(resource_prefix(key), key, value);
+        for promoted in self.promoted.iter_mut().filter(|promoted| promoted.is(key)) {
+            promoted.text.clear();
+            write_member("", Key::Plain(key), value, &mut Slots::default(), &mut promoted.text);
+        }
+    }
+
+    pub(super) fn entity_ref(&mut self, entity: &EntityRef<'_>) {
+        let start = self.entities.len();
+        write_text(b",\"schema_url\":", entity.schema_url, &mut self.entities);
+        write_text(b",\"type\":", entity.kind, &mut self.entities);
+        write_list(b",\"id_keys\":", &entity.id_keys, &mut self.entities);
+        write_list(b",\"description_keys\":", &entity.description_keys, &mut self.entities);
+        match self.entities.get_mut(start) {
+            Some(comma) => *comma = b'{',
+            None => self.entities.push(b'{'),
+        }
+        self.entities.extend_from_slice(b"},");
+    }
+
+    pub(super) fn scope_attribute(&mut self, key: &str, value: Value<'_>) {
+        self.scope.push(scope_prefix(key), key, value);
+    }
+
+    /// The group is complete.
+    pub(super) fn end(&mut self) {
+        for members in [&mut self.resource, &mut self.scope] {
+            members.slots.drop_duplicates(0, &mut members.text);
+        }
+        if self.entities.pop().is_some() {
+            self.resource_own.extend_from_slice(b",\"resource.entity_refs\":[");
+            self.resource_own.extend_from_slice(&self.entities);
+            self.resource_own.push(b']');
+        }
+        self.tail.clear();
+        for part in [&self.resource.text, &self.resource_own, &self.scope.text, &self.scope_own] {
+            self.tail.extend_from_slice(part);
+        }
+        self.tail.extend_from_slice(b"}\n");
+    }
+
+    /// Appends the promoted fields that are not among the record's own members in `out`.
+    pub(super) fn write_promoted(&self, slots: &Slots, out: &mut Vec<u8>) {
+        for promoted in &self.promoted {
+            if !promoted.text.is_empty() && !slots.contains(promoted.tag, &promoted.rendered_name, out) {
+                out.extend_from_slice(&promoted.text);
+            }
+        }
+    }
+}
+
+/// Appends `name` (with comma, quotes and colon) and the string, unless it is empty.
+pub(super) fn write_text(name: &[u8], text: &str, out: &mut Vec<u8>) {
+    if !text.is_empty() {
+        out.extend_from_slice(name);
+        write_string(text, out);
+    }
+}
+
+/// Appends `name` and the number, unless it is zero.
+pub(super) fn write_count(name: &[u8], count: u32, out: &mut Vec<u8>) {
+    if count != 0 {
+        out.extend_from_slice(name);
+        write_int(count, out);
+    }
+}
+
+fn write_list(name: &[u8], texts: &[&str], out: &mut Vec<u8>) {
+    if texts.is_empty() {
+        return;
+    }
+    out.extend_from_slice(name);
+    let start = out.len();
+    for text in texts {
+        out.push(b',');
+        write_string(text, out);
+    }
+    out[start] = b'[';
+    out.push(b']');
+}

@@ -1,0 +1,123 @@
+//! Documents: one JSON object on one line for each record, as `docs/document-model.md` says.
+//!
+//! A JSON record is copied with a few edits; an OTLP record is written field by field as its wire is walked. What records
+//! share (resource and scope) is rendered once and copied behind each.
+
+mod escape;
+mod group;
+mod log;
+mod member;
+mod names;
+
+use crate::body::{Body, Share};
+use crate::time::TimestampWriter;
+use crate::wire::{WireId, json, otlp};
+use group::{GroupText, Promoted};
+use log::LogDocument;
+use member::Slots;
+use std::fmt::Debug;
+
+pub(crate) use names::{is_taken, severity_name};
+
+/// What a sink puts around each document.
+pub trait Framing: Debug {
+    /// Before a document: for instance an action line.
+    fn begin(&mut self, body: &Body, item: u32, out: &mut Vec<u8>);
+
+    /// After a document and its line break; `begin` was called when `out` was `start` long. False: it does not fit, and
+    /// `out` will be cut back to `start`. May take bytes out of `out` from the front.
+    fn end(&mut self, start: usize, out: &mut Vec<u8>) -> bool;
+}
+
+/// Writes records as documents. Keep one for many shares: it holds buffers.
+#[derive(Clone, Debug)]
+pub struct DocumentWriter {
+    scratch: Scratch,
+}
+
+/// What outlives a document, so that a record costs no allocation.
+#[derive(Clone, Debug)]
+struct Scratch {
+    time: TimestampWriter,
+    group: GroupText,
+    slots: Slots,
+}
+
+impl DocumentWriter {
+    /// `promote` names the resource attributes that also appear at top level, in this order.
+    pub fn new(promote: &[String]) -> Self {
+        let mut promoted: Vec<Promoted> = Vec::new();
+        for name in promote {
+            if !names::is_taken(name) && !promoted.iter().any(|other| other.is(name)) {
+                promoted.push(Promoted::new(name));
+            }
+        }
+        let group = GroupText::new(promoted);
+        Self { scratch: Scratch { time: TimestampWriter::default(), group, slots: Slots::default() } }
+    }
+
+    /// Appends the records of `share` to `out` in order, each as `framing` begins it, the document, and a line break.
+    /// Stops where `framing` says that one does not fit, and returns how many did.
+    pub fn write(&mut self, share: &Share, out: &mut Vec<u8>, framing: &mut dyn Framing) -> u32 {
+        self.write_items(&share.body, &mut share.items(), out, framing)
+    }
+
+    /// One record's document, without a line break.
+    pub fn document(&mut self, body: &Body, item: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.write_items(body, &mut std::iter::once(item), &mut out, &mut Bare);
+        out.pop();
+        out
+    }
+
+    fn write_items(
+        &mut self,
+        body: &Body,
+        items: &mut dyn Iterator<Item = u32>,
+        out: &mut Vec<u8>,
+        framing: &mut dyn Framing,
+    ) -> u32 {
+        match body.wire {
+            WireId::OtlpLogs => {
+                let mut document = LogDocument::new(body, &mut self.scratch, out, framing);
+                otlp::walk_logs(&body.bytes, &body.index, items, &mut document);
+                document.written()
+            }
+            WireId::Json => self.splice(body, items, out, framing),
+        }
+    }
+
+    fn splice(
+        &mut self,
+        body: &Body,
+        items: &mut dyn Iterator<Item = u32>,
+        out: &mut Vec<u8>,
+        framing: &mut dyn Framing,
+    ) -> u32 {
+        let mut written = 0;
+        for item in items {
+            let start = out.len();
+            framing.begin(body, item, out);
+            json::splice(&body.bytes, &body.index, item, &mut self.scratch.time, out);
+            out.push(b'\n');
+            if !framing.end(start, out) {
+                out.truncate(start);
+                break;
+            }
+            written += 1;
+        }
+        written
+    }
+}
+
+/// No framing, no limit.
+#[derive(Debug)]
+struct Bare;
+
+impl Framing for Bare {
+    fn begin(&mut self, _: &Body, _: u32, _: &mut Vec<u8>) {}
+
+    fn end(&mut self, _: usize, _: &mut Vec<u8>) -> bool {
+        true
+    }
+}

@@ -1,0 +1,110 @@
+//! Names: which fields of the document are taken, and what severity numbers are called.
+
+/// Where an attribute goes whose name is taken.
+pub(super) const ATTRIBUTES: &str = "attributes.";
+pub(super) const RESOURCE: &str = "resource.";
+pub(super) const RESOURCE_ATTRIBUTES: &str = "resource.attributes.";
+pub(super) const SCOPE: &str = "scope.";
+pub(super) const SCOPE_ATTRIBUTES: &str = "scope.attributes.";
+
+/// Metadata fields of Elasticsearch, which refuses them inside a document or answers searches for them itself.
+const METADATA: [&str; 19] = [
+    "_id",
+    "_index",
+    "_source",
+    "_type",
+    "_routing",
+    "_version",
+    "_seq_no",
+    "_primary_term",
+    "_size",
+    "_ignored",
+    "_field_names",
+    "_doc_count",
+    "_tier",
+    "_meta",
+    "_nested_path",
+    "_ignored_source",
+    "_data_stream_timestamp",
+    "_ts_routing_hash",
+    "_inference_fields",
+];
+
+/// Whether a record attribute of this name would meet a field of another source.
+///
+/// The first byte decides for nearly every name, so that no more than two comparisons are made.
+pub(crate) fn is_taken(name: &str) -> bool {
+    let Some(first) = name.as_bytes().first() else { return true };
+    match first {
+        b'@' => name == "@timestamp",
+        b'_' => METADATA.contains(&name),
+        b'a' => name.starts_with(ATTRIBUTES),
+        b'b' => name == "body",
+        b'd' => name == "dropped_attributes_count",
+        b'e' => name == "event_name",
+        b'l' => name == "level",
+        b'm' => name == "message",
+        b'n' => name == "name",
+        b'o' => name == "observed_timestamp",
+        b'r' => name.starts_with(RESOURCE),
+        b's' => matches!(name, "severity_number" | "span_id") || name.starts_with(SCOPE),
+        b't' => matches!(name, "trace_id" | "trace_flags"),
+        _ => false,
+    }
+}
+
+/// The prefix of a resource attribute of this name.
+pub(super) fn resource_prefix(name: &str) -> &'static str {
+    match name {
+        "" | "schema_url" | "dropped_attributes_count" | "entity_refs" => RESOURCE_ATTRIBUTES,
+        _ if name.starts_with(ATTRIBUTES) => RESOURCE_ATTRIBUTES,
+        _ => RESOURCE,
+    }
+}
+
+/// The prefix of a scope attribute of this name.
+pub(super) fn scope_prefix(name: &str) -> &'static str {
+    match name {
+        "" | "name" | "version" | "schema_url" | "dropped_attributes_count" => SCOPE_ATTRIBUTES,
+        _ if name.starts_with(ATTRIBUTES) => SCOPE_ATTRIBUTES,
+        _ => SCOPE,
+    }
+}
+
+/// The name of a severity number (`opentelemetry/proto/logs/v1/logs.proto`, enum `SeverityNumber`), if it has one.
+pub(crate) fn severity_name(number: i32) -> Option<&'static str> {
+    const NAMES: [&str; 24] = [
+        "TRACE", "TRACE2", "TRACE3", "TRACE4", "DEBUG", "DEBUG2", "DEBUG3", "DEBUG4", "INFO", "INFO2",
+        "INFO3", "INFO4", "WARN", "WARN2", "WARN3", "WARN4", "ERROR", "ERROR2", "ERROR3", "ERROR4", "FATAL",
+        "FATAL2", "FATAL3", "FATAL4",
+    ];
+    let place = usize::try_from(number).ok()?.checked_sub(1)?;
+    NAMES.get(place).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taken_names_are_the_fixed_ones_their_prefixes_and_metadata() {
+        let fixed = "@timestamp observed_timestamp level severity_number message body name trace_id span_id \
+                     trace_flags event_name dropped_attributes_count";
+        for name in fixed.split(' ').chain(METADATA).chain(["", "resource.", "scope.x", "attributes.a"]) {
+            assert!(is_taken(name), "{name}");
+        }
+        for name in
+            ["levels", "resource", "_ids", "Level", "severity", "component", "http.method", "scope", "é"]
+        {
+            assert!(!is_taken(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn severity_names_end_with_their_ranges() {
+        let names = [0, 1, 4, 9, 10, 24, 25, -1].map(severity_name);
+        let expected =
+            [None, Some("TRACE"), Some("TRACE4"), Some("INFO"), Some("INFO2"), Some("FATAL4"), None, None];
+        assert_eq!(names, expected);
+    }
+}
