@@ -78,6 +78,7 @@ impl Predicate {
 
 fn compile_tests(when: &When, path: &str, faults: &mut Vec<Fault>) -> Vec<Test> {
     let ignore_case = when.ignore_case;
+    let found_before = faults.len();
     let mut tests = Vec::new();
     if let Some(value) = &when.equals {
         tests.push(Test::OneOf { values: vec![value.clone()], ignore_case });
@@ -105,7 +106,7 @@ fn compile_tests(when: &When, path: &str, faults: &mut Vec<Fault>) -> Vec<Test> 
     tests.extend(when.at_least.map(|bound| Test::Above { bound, or_equal: true }));
     tests.extend(when.less_than.map(|bound| Test::Below { bound, or_equal: false }));
     tests.extend(when.at_most.map(|bound| Test::Below { bound, or_equal: true }));
-    if tests.is_empty() && faults.is_empty() {
+    if tests.is_empty() && faults.len() == found_before {
         let names = "`equals`, `one_of`, `glob`, `regex`, `exists`, `greater_than`, `at_least`, `less_than`, `at_most`";
         faults.push((path.to_owned(), format!("tests nothing: add one of {names}")));
     }

@@ -1,0 +1,113 @@
+//! The admin port: probes and metrics.
+
+mod metrics;
+
+pub use metrics::Exporter;
+
+use crate::graph::Graph;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use forebay_pipeline::task;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// How often each worker proves that it makes progress, and after how long without proof the process is not alive.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const DEAD_AFTER_NANOS: i64 = 30_000_000_000;
+
+/// What the probes look at.
+#[derive(Debug)]
+pub struct Health {
+    draining: AtomicBool,
+    last_beat: AtomicU64,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let now = AtomicU64::new(forebay_pipeline::time::now() as u64);
+        Self { draining: AtomicBool::new(false), last_beat: now }
+    }
+}
+
+impl Health {
+    /// From now on the process is not ready.
+    pub fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Beats for as long as the runtime runs tasks. A runtime whose workers are all stuck stops beating.
+    pub fn start_beating(self: &Arc<Self>) -> JoinHandle<()> {
+        let health = Arc::clone(self);
+        task::spawn("heartbeat", async move {
+            loop {
+                health.last_beat.store(forebay_pipeline::time::now() as u64, Relaxed);
+                tokio::time::sleep(HEARTBEAT).await;
+            }
+        })
+    }
+
+    fn is_alive(&self) -> bool {
+        forebay_pipeline::time::now() - (self.last_beat.load(Relaxed) as i64) < DEAD_AFTER_NANOS
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.draining.load(Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    health: Arc<Health>,
+    exporter: Exporter,
+}
+
+/// Serves the admin port, on a thread of its own: a busy or stuck runtime must not silence its probes.
+pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind(listen)
+        .map_err(|error| anyhow::anyhow!("cannot listen on {listen} (admin): {error}"))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let shared = Arc::new(Shared { health, exporter: Exporter::new(graph) });
+    let app = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/startupz", get(startupz))
+        .route("/metrics", get(metrics_page))
+        .with_state(shared);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        let served = runtime.block_on(async { axum::serve(TcpListener::from_std(listener)?, app).await });
+        if let Err(error) = served {
+            tracing::error!(%error, "the admin port has failed");
+        }
+    })?;
+    Ok(address)
+}
+
+async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    answer(shared.health.is_alive(), "alive", "the workers make no progress")
+}
+
+async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    answer(shared.health.is_ready(), "ready", "draining")
+}
+
+/// The port is bound last, so whoever can ask sees a process that has started.
+async fn startupz() -> impl IntoResponse {
+    answer(true, "started", "")
+}
+
+fn answer(good: bool, yes: &'static str, no: &'static str) -> (StatusCode, &'static str) {
+    if good { (StatusCode::OK, yes) } else { (StatusCode::SERVICE_UNAVAILABLE, no) }
+}
+
+async fn metrics_page(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.exporter.render())
+}

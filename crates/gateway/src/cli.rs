@@ -1,0 +1,114 @@
+//! The command line.
+
+use crate::config::{self, Fault, Loaded, ProcessEnvironment};
+use crate::demo::DemoArgs;
+use crate::graph::Blueprint;
+use crate::settings::Settings;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The exit code of a configuration with faults.
+const EXIT_FAULTS: u8 = 2;
+
+/// A telemetry gateway that loses nothing it acknowledged.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Run(RunArgs),
+    /// Check a configuration file and report every fault in it (exit code 2).
+    Check {
+        /// The file to check.
+        file: PathBuf,
+    },
+    /// Start a gateway that needs no server, send a realistic mix through it and show where it went.
+    Demo(DemoArgs),
+    /// Print the reference of all settings (Markdown) or their JSON schema.
+    ConfigReference {
+        /// Print the JSON schema instead.
+        #[arg(long)]
+        schema: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The configuration file. Without one: OTLP and JSON on the loopback address, files in ./forebay-data.
+    #[arg(long, env = "FOREBAY_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(RunArgs { config }) => match load(config.as_deref()) {
+                Ok(blueprint) => report(crate::run::run(blueprint)),
+                Err(code) => code,
+            },
+            Command::Check { file } => match load(Some(&file)) {
+                Ok(_) => {
+                    say(&format!("{}: good", file.display()));
+                    ExitCode::SUCCESS
+                }
+                Err(code) => code,
+            },
+            Command::Demo(args) => report(crate::demo::run(&args)),
+            Command::ConfigReference { schema } => {
+                let settings = config::schema_of::<Settings>();
+                let text = if schema { config::schema_json(&settings) } else { config::reference_markdown(&settings) };
+                say(text.trim_end());
+                ExitCode::SUCCESS
+            }
+        }
+    }
+}
+
+fn report(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
+        complain(&format!("forebay: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// Reads and checks a file; its faults have been printed when this fails.
+fn load(file: Option<&Path>) -> Result<Blueprint, ExitCode> {
+    let name = file.map_or_else(|| "the default configuration".to_owned(), |file| file.display().to_string());
+    let text = match file.map(std::fs::read_to_string).transpose() {
+        Ok(text) => text.unwrap_or_default(),
+        Err(error) => {
+            complain(&format!("forebay: cannot read {name}: {error}"));
+            return Err(ExitCode::from(EXIT_FAULTS));
+        }
+    };
+    check(&text).map_err(|faults| {
+        for fault in &faults {
+            complain(&format!("{name}:{fault}"));
+        }
+        complain(&format!("{name}: {} fault{}", faults.len(), if faults.len() == 1 { "" } else { "s" }));
+        ExitCode::from(EXIT_FAULTS)
+    })
+}
+
+fn check(text: &str) -> Result<Blueprint, Vec<Fault>> {
+    let Loaded { value, locator } = config::load::<Settings>(text, &ProcessEnvironment)?;
+    Blueprint::draw(value, &locator)
+}
+
+/// Writes a line for the person at the terminal. A closed pipe is no reason to fail.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// The same on standard error.
+pub fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,86 @@
+//! `forebay run`: start, serve until a signal, drain, and close the books.
+
+use crate::admin::{self, Health};
+use crate::graph::{Blueprint, Graph};
+use crate::{logging, memory};
+use forebay_pipeline::ledger::{Ledger, Outcome, Told};
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs the gateway until SIGTERM or SIGINT.
+pub fn run(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
+    logging::start(&blueprint.settings.log);
+    let threads = match blueprint.settings.runtime.threads {
+        Some(threads) => threads as usize,
+        None => std::thread::available_parallelism()?.get(),
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().thread_name("worker").build()?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        threads,
+        memory_available_bytes = memory::available(),
+        memory_budget_bytes = blueprint.settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()),
+        "starting"
+    );
+    runtime.block_on(serve(blueprint))
+}
+
+async fn serve(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
+    // Signals that come while starting must not be lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let graph = blueprint.start().await?;
+    let health = Arc::new(Health::default());
+    let heartbeat = health.start_beating();
+    let admin = admin::serve(graph.settings.admin.listen, Arc::clone(&health), &graph)?;
+    tracing::info!(admin = %admin, listening = %graph.started, "ready");
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    health.drain();
+    let drain = graph.settings.drain.clone();
+    tracing::info!(signal = name, door_open = %drain.door_open, deadline = %drain.deadline, "draining");
+    tokio::select! {
+        () = tokio::time::sleep(drain.door_open.0) => {}
+        _ = terminate.recv() => tracing::warn!("a second signal: the door closes now"),
+        _ = interrupt.recv() => tracing::warn!("a second signal: the door closes now"),
+    }
+    let ledger = Arc::clone(&graph.ledger);
+    let settled = Graph::drain(graph, drain.deadline.0).await;
+    heartbeat.abort();
+    let balanced = close_books(&ledger);
+    Ok(if settled && balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Writes the ledger as the last line of the log and says whether both equations hold.
+fn close_books(ledger: &Ledger) -> bool {
+    let doors: Vec<Value> = ledger.doors().iter().map(|door| {
+        let told: serde_json::Map<_, _> =
+            Told::ALL.iter().map(|told| (told.name().to_owned(), door.told(*told).into())).collect();
+        json!({
+            "receiver": *door.receiver, "received": door.received(), "admitted": door.admitted(),
+            "rejected": door.rejected(), "refused": door.refused(), "unread_requests": door.unread(), "answers": told,
+        })
+    }).collect();
+    let mut balanced = ledger.doors().iter().all(|door| door.balances());
+    let accounts: Vec<Value> = ledger.accounts().iter().map(|account| {
+        let mut entry = json!({ "sink": *account.sink, "route": *account.route, "owed": account.owed() });
+        for outcome in Outcome::ALL {
+            entry[outcome.name()] = account.settled(outcome).into();
+        }
+        entry["in_flight"] = account.in_flight().into();
+        balanced &= account.in_flight() == 0;
+        entry
+    }).collect();
+    let line = json!({
+        "timestamp": jiff::Timestamp::now().to_string(), "level": "INFO", "message": "ledger",
+        "balanced": balanced, "doors": doors, "accounts": accounts,
+    });
+    // Not through the log's filter and formatter: this line is always there, and its parts can be read as JSON.
+    crate::cli::complain(&line.to_string());
+    balanced
+}

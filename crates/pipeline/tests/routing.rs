@@ -1,0 +1,305 @@
+//! Routes over real OTLP requests and JSON lines: which fields a condition sees, and which values it takes for equal.
+#![allow(clippy::unwrap_used)]
+
+use forebay_pipeline::route::{Matcher, Mode, Plan, RouteConfig, RouteSet, When};
+use forebay_pipeline::time::EventWindow;
+use forebay_pipeline::wire::json::{self, JsonOptions};
+use forebay_pipeline::wire::{CheckContext, Index, Limits, otlp};
+use forebay_proto::collector::ExportLogsServiceRequest;
+use forebay_proto::common::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value};
+use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
+use forebay_proto::resource::Resource;
+use prost::Message as _;
+use std::time::Duration;
+
+const SINKS: [&str; 1] = ["es"];
+
+fn when(condition: &str) -> When {
+    serde_json::from_str(condition).unwrap()
+}
+
+fn plan(conditions: &[&str], mode: Mode) -> Plan {
+    let route = |(i, condition): (usize, &&str)| RouteConfig {
+        name: format!("r{i}"),
+        when: Some(when(condition)),
+        to: vec!["es".to_owned()],
+        index: "logs".to_owned(),
+        on_refused: Default::default(),
+    };
+    let routes: Vec<_> = conditions.iter().enumerate().map(route).collect();
+    Plan::build(&routes, mode, &["component".to_owned(), "service.name".to_owned()], &SINKS).unwrap()
+}
+
+fn value(value: Value) -> Option<AnyValue> {
+    Some(AnyValue { value: Some(value) })
+}
+
+fn attribute(key: &str, of: Value) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: value(of), ..KeyValue::default() }
+}
+
+fn text(text: &str) -> Value {
+    Value::StringValue(text.to_owned())
+}
+
+fn map(members: Vec<KeyValue>) -> Value {
+    Value::KvlistValue(KeyValueList { values: members })
+}
+
+fn request(
+    resource: Vec<KeyValue>,
+    scope: InstrumentationScope,
+    records: Vec<LogRecord>,
+) -> ExportLogsServiceRequest {
+    ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: Some(Resource { attributes: resource, ..Resource::default() }),
+            scope_logs: vec![ScopeLogs { scope: Some(scope), log_records: records, schema_url: String::new() }],
+            schema_url: "https://example.test/1".to_owned(),
+        }],
+    }
+}
+
+fn record(attributes: Vec<KeyValue>) -> LogRecord {
+    LogRecord { attributes, ..LogRecord::default() }
+}
+
+/// The routes of each record in an index.
+fn routes_in(index: &Index) -> Vec<Vec<usize>> {
+    index.runs.iter().flat_map(|run| (run.first..run.end).map(|_| run.routes.iter().collect())).collect()
+}
+
+fn with_context<T>(run: impl FnOnce(&CheckContext<'_>) -> T) -> T {
+    let window = EventWindow::new(Duration::from_secs(1), Duration::from_secs(1));
+    run(&CheckContext { limits: &Limits::default(), arrived: 0, window: &window })
+}
+
+fn otlp_routes(plan: &Plan, request: &ExportLogsServiceRequest) -> Vec<Vec<usize>> {
+    let mut body = request.encode_to_vec();
+    with_context(|context| {
+        let layout = otlp::check(&body, context, &mut Matcher::new(plan), &mut Index::default()).unwrap();
+        if layout == otlp::Layout::Scattered {
+            body = otlp::normalize(&body).unwrap();
+        }
+        let mut index = Index::default();
+        let layout = otlp::check(&body, context, &mut Matcher::new(plan), &mut index).unwrap();
+        assert_eq!(layout, otlp::Layout::Canonical);
+        routes_in(&index)
+    })
+}
+
+fn json_routes(plan: &Plan, lines: &str) -> Vec<Vec<usize>> {
+    with_context(|context| {
+        let mut index = Index::default();
+        let mut matcher = Matcher::new(plan);
+        json::check(lines.as_bytes(), context, &JsonOptions::default(), &mut matcher, &mut index).unwrap();
+        assert_eq!(index.rejected.count, 0, "{:?}", index.rejected);
+        routes_in(&index)
+    })
+}
+
+/// Whether one JSON line satisfies one condition.
+fn json_holds(condition: &str, line: &str) -> bool {
+    json_routes(&plan(&[condition], Mode::FirstMatch), line) == [[0]]
+}
+
+#[test]
+fn first_match_takes_one_route_and_fan_out_all() {
+    let conditions = [r#"{"field":"component","equals":"api"}"#, r#"{"field":"component","exists":true}"#];
+    let lines = "{\"component\":\"api\"}\n{\"component\":\"x\"}\n{}\n";
+    assert_eq!(json_routes(&plan(&conditions, Mode::FirstMatch), lines), [vec![0], vec![1], vec![]]);
+    assert_eq!(json_routes(&plan(&conditions, Mode::FanOut), lines), [vec![0, 1], vec![1], vec![]]);
+}
+
+#[test]
+fn the_shipped_rules_see_the_records_own_component_before_its_resources() {
+    let plan = plan(
+        &[
+            r#"{"field":"component","equals":"ai-persona"}"#,
+            r#"{"field":"component","one_of":["security","cerberus"],"ignore_case":true}"#,
+        ],
+        Mode::FirstMatch,
+    );
+    let of = |component: &str| record(vec![attribute("component", text(component))]);
+    let other = record(vec![attribute("x", Value::IntValue(1))]);
+    let request = request(
+        vec![attribute("component", text("ai-persona"))],
+        InstrumentationScope::default(),
+        vec![record(vec![]), of("Cerberus"), of("other"), other, of("Ai-persona")],
+    );
+    assert_eq!(otlp_routes(&plan, &request), [vec![0], vec![1], vec![], vec![0], vec![]]);
+}
+
+#[test]
+fn a_field_is_found_dotted_and_nested() {
+    let condition = r#"{"field":"http.request.method","equals":"GET"}"#;
+    for line in [
+        r#"{"http.request.method":"GET"}"#,
+        r#"{"http":{"request":{"method":"GET"}}}"#,
+        r#"{"http.request":{"method":"GET"}}"#,
+        r#"{"http":{"request.method":"\u0047ET"}}"#,
+        r#"{"ht\u0074p":{"request.method":"GET"}}"#,
+    ] {
+        assert!(json_holds(condition, line), "{line}");
+    }
+    for line in [
+        r#"{"http":{"request":"GET"}}"#,
+        r#"{"http":[{"request":{"method":"GET"}}]}"#,
+        r#"{"x":{"http.request.method":"GET"}}"#,
+        r#"{"http.request.method":"GET "}"#,
+    ] {
+        assert!(!json_holds(condition, line), "{line}");
+    }
+    let nested = map(vec![attribute("request", map(vec![attribute("method", text("GET"))]))]);
+    let request =
+        request(vec![], InstrumentationScope::default(), vec![record(vec![attribute("http", nested)])]);
+    assert_eq!(otlp_routes(&plan(&[condition], Mode::FirstMatch), &request), [[0]]);
+}
+
+#[test]
+fn numbers_text_and_booleans_do_not_equal_each_other() {
+    let cases = [
+        (r#"{"field":"v","equals":5}"#, r#"{"v":5}"#, true),
+        (r#"{"field":"v","equals":5}"#, r#"{"v":5.0}"#, true),
+        (r#"{"field":"v","equals":5}"#, r#"{"v":"5"}"#, false),
+        (r#"{"field":"v","equals":"5"}"#, r#"{"v":5}"#, false),
+        (r#"{"field":"v","equals":9007199254740993}"#, r#"{"v":9007199254740993}"#, true),
+        (r#"{"field":"v","equals":true}"#, r#"{"v":true}"#, true),
+        (r#"{"field":"v","equals":"true"}"#, r#"{"v":true}"#, false),
+        (r#"{"field":"v","greater_than":1000}"#, r#"{"v":1000.5}"#, true),
+        (r#"{"field":"v","greater_than":1000}"#, r#"{"v":1000}"#, false),
+        (r#"{"field":"v","at_least":1000}"#, r#"{"v":1e3}"#, true),
+        (r#"{"field":"v","greater_than":1000}"#, r#"{"v":"2000"}"#, false),
+        (r#"{"field":"v","at_least":1,"less_than":2}"#, r#"{"v":1.5}"#, true),
+        (r#"{"field":"v","at_least":1,"less_than":2}"#, r#"{"v":2}"#, false),
+        (r#"{"field":"v","at_most":-1}"#, r#"{"v":-1}"#, true),
+    ];
+    for (condition, line, expected) in cases {
+        assert_eq!(json_holds(condition, line), expected, "{condition} {line}");
+    }
+}
+
+#[test]
+fn globs_regular_expressions_and_existence() {
+    let cases = [
+        (r#"{"field":"v","glob":"api-*"}"#, r#"{"v":"api-a/b"}"#, true),
+        (r#"{"field":"v","glob":"api-*"}"#, r#"{"v":"xapi-a"}"#, false),
+        (r#"{"field":"v","glob":"API-?","ignore_case":true}"#, r#"{"v":"api-é"}"#, true),
+        (r#"{"field":"v","glob":"{a,b}[12]"}"#, r#"{"v":"b2"}"#, true),
+        (r#"{"field":"v","glob":"a*z"}"#, r#"{"v":"a\nz"}"#, true),
+        (r#"{"field":"v","regex":"^err(or)?$"}"#, r#"{"v":"err"}"#, true),
+        (r#"{"field":"v","regex":"^err(or)?$"}"#, r#"{"v":"errors"}"#, false),
+        (r#"{"field":"v","exists":true}"#, r#"{"v":false}"#, true),
+        (r#"{"field":"v","exists":true}"#, r#"{"v":null}"#, false),
+        (r#"{"field":"v","exists":false}"#, r#"{"w":1}"#, true),
+        (r#"{"not":{"field":"v","equals":"a"}}"#, r#"{"w":1}"#, true),
+        (r#"{"any":[{"field":"v","equals":1},{"field":"w","equals":1}]}"#, r#"{"w":1}"#, true),
+        (r#"{"all":[{"field":"v","equals":1},{"field":"w","equals":1}]}"#, r#"{"w":1}"#, false),
+        (r#"{"field":"level","equals":"ERROR"}"#, r#"{"level":null,"levelname":"ERROR"}"#, true),
+        (r#"{"field":"level","equals":"ERROR"}"#, r#"{"level":"INFO","levelname":"ERROR"}"#, false),
+    ];
+    for (condition, line, expected) in cases {
+        assert_eq!(json_holds(condition, line), expected, "{condition} {line}");
+    }
+}
+
+/// A request that has something in every place.
+fn full_request() -> ExportLogsServiceRequest {
+    let scope = InstrumentationScope {
+        name: "app.auth".to_owned(),
+        version: "1.2".to_owned(),
+        attributes: vec![attribute("kind", text("k")), attribute("name", text("inner"))],
+        dropped_attributes_count: 3,
+    };
+    let user = map(vec![attribute("id", Value::IntValue(7))]);
+    let full = LogRecord {
+        severity_number: 17,
+        body: value(map(vec![attribute("user", user)])),
+        flags: 1,
+        trace_id: vec![0xab; 16],
+        event_name: "login".to_owned(),
+        attributes: vec![attribute("level", text("mine")), attribute("resource.x", text("mine too"))],
+        ..LogRecord::default()
+    };
+    let pod = map(vec![attribute("pod", text("p"))]);
+    request(vec![attribute("service.name", text("svc")), attribute("k8s", pod)], scope, vec![full])
+}
+
+#[test]
+fn every_place_of_a_log_record_can_be_routed_on() {
+    for holds in [
+        r#"{"field":"resource.service.name","equals":"svc"}"#,
+        r#"{"field":"service.name","equals":"svc"}"#,
+        r#"{"field":"resource.k8s.pod","equals":"p"}"#,
+        r#"{"field":"scope.name","equals":"app.auth"}"#,
+        r#"{"field":"name","equals":"app.auth"}"#,
+        r#"{"field":"scope.attributes.name","equals":"inner"}"#,
+        r#"{"field":"scope.kind","equals":"k"}"#,
+        r#"{"field":"scope.version","equals":"1.2"}"#,
+        r#"{"field":"scope.dropped_attributes_count","equals":3}"#,
+        r#"{"field":"resource.schema_url","equals":"https://example.test/1"}"#,
+        r#"{"field":"level","equals":"ERROR"}"#,
+        r#"{"field":"attributes.level","equals":"mine"}"#,
+        r#"{"field":"attributes.resource.x","equals":"mine too"}"#,
+        r#"{"field":"severity_number","at_least":17}"#,
+        r#"{"field":"body.user.id","equals":7}"#,
+        r#"{"field":"trace_flags","equals":1}"#,
+        r#"{"field":"trace_id","equals":"abababababababababababababababab"}"#,
+        r#"{"field":"event_name","glob":"log*"}"#,
+    ] {
+        assert_eq!(otlp_routes(&plan(&[holds], Mode::FirstMatch), &full_request()), [[0]], "{holds}");
+    }
+    for holds_not in [
+        r#"{"field":"resource.x","exists":true}"#,
+        r#"{"field":"k8s.pod","exists":true}"#,
+        r#"{"field":"message","exists":true}"#,
+        r#"{"field":"resource.component","exists":true}"#,
+    ] {
+        let routes = otlp_routes(&plan(&[holds_not], Mode::FirstMatch), &full_request());
+        assert_eq!(routes, [Vec::<usize>::new()], "{holds_not}");
+    }
+}
+
+#[test]
+fn values_of_one_record_do_not_leak_into_the_next() {
+    let plan = plan(&[r#"{"field":"a","equals":1}"#], Mode::FirstMatch);
+    let list = Value::ArrayValue(ArrayValue { values: vec![] });
+    let records =
+        vec![record(vec![attribute("a", Value::IntValue(1))]), record(vec![]), record(vec![attribute("a", list)])];
+    let request = request(vec![], InstrumentationScope::default(), records);
+    assert_eq!(otlp_routes(&plan, &request), [vec![0], vec![], vec![]]);
+    assert_eq!(json_routes(&plan, "{\"a\":1}\n{}\n"), [vec![0], vec![]]);
+}
+
+#[test]
+fn every_fault_of_the_routes_is_reported_at_once() {
+    let routes: Vec<RouteConfig> = serde_json::from_str(
+        r#"[{"name":"a","to":["ess"],"index":"Logs-%Q","when":{"field":"x","regex":"("}},
+            {"name":"a","to":[],"index":"ok","when":{"all":[{"field":"@timestamp","exists":true},{"field":"x"}]}},
+            {"name":"b","to":["es"],"index":"ok","when":{"field":"x","not":{"field":"y","exists":true}}}]"#,
+    )
+    .unwrap();
+    let faults = Plan::build(&routes, Mode::FirstMatch, &[], &SINKS).unwrap_err();
+    let paths: Vec<&str> = faults.iter().map(|fault| fault.path.as_str()).collect();
+    for path in [
+        "[0].to[0]",
+        "[0].index",
+        "[0].when.regex",
+        "[1].name",
+        "[1].to",
+        "[1].when.all[0].field",
+        "[1].when.all[1]",
+        "[2].when",
+    ] {
+        assert!(paths.contains(&path), "{path} not in {paths:?}");
+    }
+    assert_eq!(faults.iter().find_map(|fault| fault.unknown_sink.as_deref()), Some("ess"));
+}
+
+#[test]
+fn route_sets_hold_sixty_four_routes() {
+    let mut set = RouteSet::default();
+    set.insert(0);
+    set.insert(63);
+    assert_eq!(set.iter().collect::<Vec<_>>(), [0, 63]);
+}
