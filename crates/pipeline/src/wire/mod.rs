@@ -130,8 +130,12 @@ pub struct Edit {
 pub enum EditText {
     /// `"@timestamp":"<the entry's time>",` as a new first member.
     InsertTimestamp,
+    /// The same without the comma, for an object that has no member.
+    OnlyTimestamp,
     /// `"<the entry's time>"` as the value of an existing `@timestamp`.
     ReplaceTimestamp,
+    /// `"<the entry's time>","attributes.@timestamp":` in front of a value of `@timestamp` that is no time.
+    MoveTimestamp,
     /// `"level":<the literal at this offset and length of the body>,` as a new first member.
     InsertLevel(u32, u32),
     /// The literal at this offset and length, as the value of an existing `level`.

@@ -1,0 +1,53 @@
+//! JSON logs: one object, an array of objects, or one object a line (RFC 8259; newline-delimited JSON).
+//!
+//! A record stays the bytes that arrived. [`check`] validates every byte of it, reads its time and level, and notes in the
+//! index what [`splice`] has to insert or replace; `docs/document-model.md` says what that is.
+//!
+//! Accepted is what serde_json accepts, but for: a lone surrogate in an escape, a key written twice in one object, nesting
+//! over [`MAX_NESTING`](super::MAX_NESTING), and the limits of [`Limits`](super::Limits).
+
+mod escape;
+mod frame;
+mod head;
+mod keys;
+mod literal;
+mod scan;
+mod splice;
+mod string;
+mod time_text;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use escape::unescape;
+pub use frame::check;
+pub use scan::check_value;
+pub use splice::splice;
+pub use walk::{walk_nested, write_single_line};
+
+/// How a body of JSON is divided into records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// One object, an array of objects, or one object a line, told apart by the body itself.
+    #[default]
+    Auto,
+    /// One object a line, even if the first line is an array.
+    Lines,
+}
+
+/// How a receiver reads JSON.
+#[derive(Clone, Debug)]
+pub struct JsonOptions {
+    /// The zone of times that name none.
+    pub timezone: jiff::tz::TimeZone,
+    pub format: Format,
+    /// The top-level field (dots are part of the name) whose string is the document's id.
+    pub id_field: Option<String>,
+}
+
+impl Default for JsonOptions {
+    fn default() -> Self {
+        Self { timezone: jiff::tz::TimeZone::UTC, format: Format::Auto, id_field: None }
+    }
+}
