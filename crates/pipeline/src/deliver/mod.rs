@@ -2,6 +2,34 @@
 //!
 //! A sink supplies three things: an [`Encoder`] for its format, `send`, and the verdict for each item. Everything that
 //! can go wrong between them is handled here, the same for every sink.
+//!
+//! The way of a share: [`Handle`] takes it in, `dispatch` sorts it into the lane of its destination, `attempt` encodes and
+//! sends what a lane has gathered, `settle` reads the verdicts, `burial` keeps what is refused for good. What must be sent
+//! again goes back to the front of its lane, which then waits (`recovery`); how many payloads are on their way at once is
+//! found out by `limiter`.
+
+mod attempt;
+mod burial;
+mod config;
+mod dispatch;
+mod flight;
+mod handle;
+mod landing;
+mod lane;
+mod lanes;
+mod limiter;
+mod queued;
+mod recovery;
+mod settle;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+pub use config::{BatchConfig, ConcurrencyConfig, DeliveryConfig, RetryConfig};
+pub use handle::{Delivery, Full, Handle, Permits};
+pub use lanes::MAX_LANES;
+pub use stats::{DeliveryState, DeliveryStats, RetryKind};
 
 use crate::body::Share;
 use bytes::Bytes;
@@ -44,6 +72,17 @@ pub trait Encoder: Debug + Send {
     fn finish(self: Box<Self>) -> Payload;
 }
 
+/// The longest reason, in bytes, that is kept of what a sink said; sinks are known to quote whole documents.
+const MAX_REASON_BYTES: usize = 1_024;
+
+/// `reason`, cut to its bound.
+fn bounded(mut reason: String) -> String {
+    if reason.len() > MAX_REASON_BYTES {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+    }
+    reason
+}
+
 /// Bytes ready to be sent for one destination.
 #[derive(Clone, Debug)]
 pub struct Payload {
@@ -80,9 +119,15 @@ pub enum Verdict {
     Duplicate,
     /// Stored elsewhere by the sink (a failure store).
     Diverted,
-    Retry { reason: String },
+    Retry {
+        reason: String,
+    },
     /// As [`Verdicts::Blocked`], said of one item.
-    Blocked { reason: String },
+    Blocked {
+        reason: String,
+    },
     /// It can never be stored.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }

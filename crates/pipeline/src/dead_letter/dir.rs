@@ -1,0 +1,153 @@
+//! A directory of dead letters: files of JSON lines.
+
+use super::file::Writer;
+use super::{BuryError, DeadLetters, Letter};
+use crate::time::TimestampWriter;
+use crate::units::ByteSize;
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::Mutex;
+
+/// Where dead letters are kept, and how many.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetterConfig {
+    /// The directory; made if there is none. Default `./forebay-data/dead-letters`. In production, a disk that survives the
+    /// process. Each process needs a directory of its own.
+    pub path: PathBuf,
+    /// Most bytes in all files together. Default `1GiB`. A full directory stops delivery to the sinks that refuse records, until
+    /// files are moved away: nothing is dropped, and clients are told to try again.
+    pub max_bytes: ByteSize,
+    /// The size at which a new file is begun. Default `64MiB`.
+    pub max_file_bytes: ByteSize,
+}
+
+impl Default for DeadLetterConfig {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("./forebay-data/dead-letters"),
+            max_bytes: ByteSize::mib(1_024),
+            max_file_bytes: ByteSize::mib(64),
+        }
+    }
+}
+
+impl DeadLetterConfig {
+    /// Settings that cannot be right: path, seen from here, and what is wrong.
+    pub fn faults(&self) -> Vec<(&'static str, String)> {
+        let mut faults = Vec::new();
+        if self.path.as_os_str().is_empty() {
+            faults.push(("path", "must name a directory".to_owned()));
+        }
+        if self.max_file_bytes.0 == 0 {
+            faults.push(("max_file_bytes", "must be at least 1".to_owned()));
+        }
+        if self.max_bytes < self.max_file_bytes {
+            faults.push(("max_bytes", "must not be below `max_file_bytes`".to_owned()));
+        }
+        faults
+    }
+}
+
+/// Counts of a directory of dead letters.
+#[derive(Debug, Default)]
+pub struct DeadLetterStats {
+    /// Letters kept since the process started.
+    pub letters: AtomicU64,
+    /// Bytes in the directory's files, as far as is known.
+    pub bytes: AtomicU64,
+    /// Attempts to keep letters that failed.
+    pub failures: AtomicU64,
+}
+
+/// Keeps dead letters in files named `dead-letters-<when begun>-<number>.jsonl`, one JSON object on a line. Every burial is one
+/// write and one fsync, however many letters it has.
+#[derive(Debug)]
+pub struct DeadLetterDir {
+    /// One writer at a time, so that at most one thread waits for the disk.
+    writer: Arc<Mutex<Writer>>,
+    stats: DeadLetterStats,
+}
+
+impl DeadLetterDir {
+    /// Opens a directory, and makes it if need be. Counts what is in it; a line that a crash tore is cut off.
+    pub fn open(config: &DeadLetterConfig) -> std::io::Result<Self> {
+        let writer = Writer::open(config)?;
+        let stats = DeadLetterStats::default();
+        stats.bytes.store(writer.used(), Relaxed);
+        Ok(Self { writer: Arc::new(Mutex::new(writer)), stats })
+    }
+
+    /// What was kept and what failed.
+    pub fn stats(&self) -> &DeadLetterStats {
+        &self.stats
+    }
+
+    async fn append(&self, lines: Vec<u8>) -> Result<(), BuryError> {
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        let (written, used) = tokio::task::spawn_blocking(move || {
+            let written = writer.append(&lines);
+            (written, writer.used())
+        })
+        .await?;
+        self.stats.bytes.store(used, Relaxed);
+        written
+    }
+}
+
+impl DeadLetters for DeadLetterDir {
+    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<(), BuryError>> {
+        Box::pin(async move {
+            let buried = self.append(lines(letters)?).await;
+            match &buried {
+                Ok(()) => self.stats.letters.fetch_add(letters.len() as u64, Relaxed),
+                Err(_) => self.stats.failures.fetch_add(1, Relaxed),
+            };
+            buried
+        })
+    }
+}
+
+/// What a line says beside the document.
+#[derive(Serialize)]
+struct Envelope<'l> {
+    buried_at: &'l str,
+    arrived_at: &'l str,
+    receiver: &'l str,
+    route: &'l str,
+    sink: &'l str,
+    destination: &'l str,
+    id: Option<&'l str>,
+    reason: &'l str,
+}
+
+fn lines(letters: &[Letter]) -> Result<Vec<u8>, BuryError> {
+    let mut time = TimestampWriter::default();
+    let mut rfc3339 = |nanos| String::from_utf8_lossy(time.format(nanos)).into_owned();
+    let mut out = Vec::new();
+    for letter in letters {
+        let envelope = Envelope {
+            buried_at: &rfc3339(letter.buried),
+            arrived_at: &rfc3339(letter.arrived),
+            receiver: &letter.receiver,
+            route: &letter.route,
+            sink: &letter.sink,
+            destination: &letter.destination,
+            id: letter.id.as_deref(),
+            reason: &letter.reason,
+        };
+        serde_json::to_writer(&mut out, &envelope).map_err(std::io::Error::from)?;
+        out.pop();
+        out.extend_from_slice(br#","document":"#);
+        // A raw line break can only be white space between JSON tokens; it would tear the line.
+        out.extend(
+            letter.document.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
+        );
+        out.extend_from_slice(b"}\n");
+    }
+    Ok(out)
+}

@@ -1,0 +1,198 @@
+//! The files of a directory of dead letters. Everything here may wait for the disk.
+
+use super::{BuryError, DeadLetterConfig};
+use jiff::Timestamp;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const PREFIX: &str = "dead-letters-";
+const SUFFIX: &str = ".jsonl";
+/// A file is read backwards in such steps to find its last whole line.
+const STEP: u64 = 64 << 10;
+
+/// Appends to the newest file of the directory.
+#[derive(Debug)]
+pub(super) struct Writer {
+    dir: PathBuf,
+    max_bytes: u64,
+    max_file_bytes: u64,
+    /// Bytes in all files.
+    used: u64,
+    current: Option<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    file: File,
+    path: PathBuf,
+    /// Up to here everything is whole lines, and durable.
+    len: u64,
+}
+
+impl Writer {
+    pub(super) fn open(config: &DeadLetterConfig) -> io::Result<Self> {
+        fs::create_dir_all(&config.path)?;
+        for path in letter_files(&config.path)? {
+            mend(&path)?;
+        }
+        let mut writer = Self {
+            dir: config.path.clone(),
+            max_bytes: config.max_bytes.0,
+            max_file_bytes: config.max_file_bytes.0,
+            used: 0,
+            current: None,
+        };
+        writer.recount()?;
+        Ok(writer)
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// Appends whole lines. When it returns, they are durable; when it fails, none of them stands in front of later ones.
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), BuryError> {
+        let wanted = lines.len() as u64;
+        if self.used + wanted > self.max_bytes {
+            // Somebody may have moved files away.
+            self.recount()?;
+        }
+        if self.used + wanted > self.max_bytes {
+            return Err(BuryError::Full { wanted, used: self.used, limit: self.max_bytes });
+        }
+        let mut current = match self.current.take() {
+            Some(current) if current.len + wanted <= self.max_file_bytes && current.path.exists() => current,
+            _ => self.begin()?,
+        };
+        match write_durably(&mut current.file, lines) {
+            Ok(()) => {
+                current.len += wanted;
+                self.used += wanted;
+                self.current = Some(current);
+                Ok(())
+            }
+            // After a failed fsync nobody knows what is on disk: this file is not written to again.
+            Err(error) => {
+                discard(current);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn begin(&self) -> io::Result<Current> {
+        let begun = Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let mut number = 0;
+        loop {
+            let path = self.dir.join(format!("{PREFIX}{begun}-{number}{SUFFIX}"));
+            match OpenOptions::new().append(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    File::open(&self.dir)?.sync_all()?;
+                    return Ok(Current { file, path, len: 0 });
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn recount(&mut self) -> io::Result<()> {
+        self.used = 0;
+        for path in letter_files(&self.dir)? {
+            // A file moved away in between is not there any more.
+            self.used += fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        }
+        Ok(())
+    }
+}
+
+fn write_durably(file: &mut File, lines: &[u8]) -> io::Result<()> {
+    file.write_all(lines)?;
+    file.sync_data()
+}
+
+/// Takes back what a failed write has left behind, as far as the disk still obeys.
+fn discard(current: Current) {
+    let Current { file, path, len } = current;
+    let undone =
+        if len == 0 { fs::remove_file(&path) } else { file.set_len(len).and_then(|()| file.sync_all()) };
+    if let Err(error) = undone {
+        tracing::error!(path = %path.display(), %error, "a torn line may stand at the end of this file of dead letters");
+    }
+}
+
+fn letter_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+/// Cuts off a last line without an end, which a crash has left: nobody was told that it was kept.
+fn mend(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let len = file.metadata()?.len();
+    let whole = whole_lines(&mut file, len)?;
+    if whole < len {
+        tracing::warn!(path = %path.display(), bytes = len - whole, "cut off a torn line of dead letters");
+        file.set_len(whole)?;
+        file.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The length up to and including the last line break.
+fn whole_lines(file: &mut File, len: u64) -> io::Result<u64> {
+    let mut end = len;
+    let mut block = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(STEP);
+        block.resize((end - start) as usize, 0);
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(&mut block)?;
+        if let Some(at) = memchr::memrchr(b'\n', &block) {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::units::ByteSize;
+
+    #[test]
+    fn a_write_that_fails_midway_leaves_whole_lines_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = DeadLetterConfig {
+            path: dir.path().to_owned(),
+            max_bytes: ByteSize(100),
+            max_file_bytes: ByteSize(100),
+        };
+        let mut writer = Writer::open(&config).unwrap();
+        writer.append(b"whole\n").unwrap();
+        let mut current = writer.current.take().unwrap();
+        current.file.write_all(b"to").unwrap();
+        let path = current.path.clone();
+        discard(current);
+        assert_eq!(fs::read(&path).unwrap(), b"whole\n");
+        writer.append(b"next\n").unwrap();
+        let next = writer.current.take().unwrap();
+        assert_ne!(next.path, path, "a file that failed is written to again");
+
+        let mut begun = writer.begin().unwrap();
+        begun.file.write_all(b"to").unwrap();
+        let path = begun.path.clone();
+        discard(begun);
+        assert!(!path.exists(), "an empty file stays");
+    }
+}

@@ -1,0 +1,54 @@
+//! Dead letters: records that a sink refused for good, kept readable, so that somebody can mend and replay them.
+//!
+//! They are acknowledged data: a letter is on disk before the client is told that its record was taken, and a store that
+//! is full says so instead of dropping any.
+
+mod dir;
+mod file;
+#[cfg(test)]
+mod tests;
+
+pub use dir::{DeadLetterConfig, DeadLetterDir, DeadLetterStats};
+
+use futures_util::future::BoxFuture;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// Where dead letters are kept.
+pub trait DeadLetters: Debug + Send + Sync + 'static {
+    /// Keeps all of `letters` durably, or fails; after a failure, some of them may have been kept.
+    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<(), BuryError>>;
+}
+
+/// One record that can never be delivered as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The record as a JSON document on one line, as it would have been stored.
+    pub document: Vec<u8>,
+    /// Where it should have gone: for Elasticsearch an index.
+    pub destination: Arc<str>,
+    pub sink: Arc<str>,
+    pub route: Arc<str>,
+    /// What the sink said of it.
+    pub reason: String,
+    pub receiver: Arc<str>,
+    /// When it arrived and when it was buried, nanoseconds since 1970.
+    pub arrived: i64,
+    pub buried: i64,
+    /// Its document id, if it has one.
+    pub id: Option<String>,
+}
+
+/// Why letters could not be kept. They are still owed; it may work later.
+#[derive(Debug, thiserror::Error)]
+pub enum BuryError {
+    #[error(
+        "{used} of {limit} bytes are taken, {wanted} more are needed: move files away or raise `dead_letters.max_bytes`"
+    )]
+    Full { wanted: u64, used: u64, limit: u64 },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The writer panicked, or the runtime is shutting down.
+    #[error("the writer was lost: {0}")]
+    Lost(#[from] tokio::task::JoinError),
+}

@@ -1,0 +1,135 @@
+//! One payload's way: encoded in one task, sent in the next, so that what did not fit is free in between.
+
+use super::queued::Queued;
+use super::settle::{self, Settlement};
+use super::stats::DeliveryStats;
+use super::{DeliveryConfig, Payload, Sink};
+use crate::budget::{Budget, Lease};
+use crate::dead_letter::DeadLetters;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A worker is given back after so many bytes of a body (about a quarter of a millisecond of encoding each), so that other
+/// requests on it need not wait for a whole payload.
+const STRETCH_BYTES: usize = 128 << 10;
+
+/// What all attempts of one sink share.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub name: Arc<str>,
+    pub sink: Arc<dyn Sink>,
+    pub config: DeliveryConfig,
+    pub budget: Arc<Budget>,
+    pub dead_letters: Arc<dyn DeadLetters>,
+    pub stats: Arc<DeliveryStats>,
+    pieces: AtomicU64,
+}
+
+impl Context {
+    pub(super) fn new(
+        name: Arc<str>,
+        sink: Arc<dyn Sink>,
+        config: DeliveryConfig,
+        budget: Arc<Budget>,
+        dead_letters: Arc<dyn DeadLetters>,
+    ) -> Self {
+        let stats = Arc::default();
+        Self { name, sink, config, budget, dead_letters, stats, pieces: AtomicU64::new(0) }
+    }
+
+    /// A number for a payload's half, not used before.
+    pub(super) fn next_piece(&self) -> u64 {
+        self.pieces.fetch_add(1, Relaxed)
+    }
+}
+
+/// A payload ready to be sent.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub payload: Payload,
+    /// What is in it, in order.
+    pub shares: Vec<Queued>,
+    pub records: u32,
+    /// Bytes of its records, as they arrived and before compression.
+    pub raw_bytes: usize,
+    pub encoded_bytes: usize,
+    lease: Lease,
+}
+
+/// What became of an encoding.
+#[derive(Debug)]
+pub(super) struct Encoded {
+    /// `None` if the encoder took nothing.
+    pub parcel: Option<Parcel>,
+    /// What did not fit.
+    pub rest: Vec<Queued>,
+}
+
+/// What became of a sending.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub settlement: Settlement,
+    /// Size of the payload, as sent.
+    pub bytes: usize,
+    pub started: Instant,
+    pub latency: Duration,
+    /// Still held for what the payload leaves to be buried.
+    pub lease: Lease,
+}
+
+/// Encodes as many of `shares` as one payload holds.
+pub(super) async fn encode(context: Arc<Context>, destination: Arc<str>, shares: Vec<Queued>) -> Encoded {
+    let mut encoder = context.sink.encoder(&destination, context.config.batch.max_bytes.as_usize());
+    let mut taken: Vec<Queued> = Vec::with_capacity(shares.len());
+    let mut left = VecDeque::from(shares);
+    let mut stretch = 0;
+    while let Some(mut next) = left.pop_front() {
+        if let Some(rest) = next.cut(STRETCH_BYTES) {
+            left.push_front(rest);
+        }
+        let pushed = encoder.push(&next.share).min(next.records);
+        if pushed == 0 {
+            left.push_front(next);
+            break;
+        }
+        stretch += next.bytes;
+        let rest = next.split_off(pushed);
+        taken.push(next);
+        if let Some(rest) = rest {
+            left.push_front(rest);
+            break;
+        }
+        if stretch >= STRETCH_BYTES {
+            stretch = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+    let rest = left.into();
+    if taken.is_empty() {
+        return Encoded { parcel: None, rest };
+    }
+    let encoded_bytes = encoder.len();
+    let payload = encoder.finish();
+    let lease = context.budget.lease_over(payload.bytes.len());
+    let records = taken.iter().map(|queued| queued.records).sum();
+    let raw_bytes = taken.iter().map(|queued| queued.bytes).sum();
+    let parcel = Parcel { payload, shares: taken, records, raw_bytes, encoded_bytes, lease };
+    Encoded { parcel: Some(parcel), rest }
+}
+
+/// Sends a payload and settles what its verdicts settle.
+pub(super) async fn send(context: Arc<Context>, parcel: Parcel) -> Sent {
+    let Parcel { payload, shares, records, lease, .. } = parcel;
+    let bytes = payload.bytes.len();
+    context.stats.attempts.fetch_add(1, Relaxed);
+    context.stats.sent_bytes.fetch_add(bytes as u64, Relaxed);
+    let started = Instant::now();
+    let verdicts = context.sink.send(&payload).await;
+    let latency = started.elapsed();
+    drop(payload);
+    let settlement = settle::settle(&context, shares, records, verdicts);
+    Sent { settlement, bytes, started, latency, lease }
+}

@@ -1,0 +1,144 @@
+//! What delivery to one sink is doing, for metrics and for the operator.
+
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// Whether a sink takes what it is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeliveryState {
+    #[default]
+    Ok,
+    /// Some destination fails and is tried again.
+    Retrying { reason: String },
+    /// Some destination, or the dead letters, take nothing until somebody mends it.
+    Blocked { reason: String },
+}
+
+impl DeliveryState {
+    /// The value of the `state` label.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Retrying { .. } => "retrying",
+            Self::Blocked { .. } => "blocked",
+        }
+    }
+
+    const fn severity(&self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Retrying { .. } => 1,
+            Self::Blocked { .. } => 2,
+        }
+    }
+
+    /// The worse of two; of equals the first.
+    pub(super) fn worst<'a>(&'a self, other: &'a Self) -> &'a Self {
+        if other.severity() > self.severity() { other } else { self }
+    }
+
+    /// What is wrong, if anything is.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Ok => None,
+            Self::Retrying { reason } | Self::Blocked { reason } => Some(reason),
+        }
+    }
+}
+
+/// Why something is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum RetryKind {
+    /// A whole payload: the sink said that it is overloaded.
+    Overloaded,
+    /// A whole payload: anything else (unreachable, timed out, a server error).
+    Failed,
+    /// A payload of which some records failed.
+    Partial,
+    /// A payload, or part of it, that met a blocked destination.
+    Blocked,
+}
+
+impl RetryKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Overloaded, Self::Failed, Self::Partial, Self::Blocked];
+
+    /// The value of the `kind` label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Failed => "failed",
+            Self::Partial => "partial",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+/// Counts and gauges of delivery to one sink. Records are not counted here but in the ledger.
+#[derive(Debug, Default)]
+pub struct DeliveryStats {
+    /// Payloads being encoded, sent or buried now.
+    pub in_flight: AtomicU64,
+    /// Shares that wait, and their bytes as they arrived.
+    pub queued_shares: AtomicU64,
+    pub queued_bytes: AtomicU64,
+    /// Payloads sent, and their bytes as sent.
+    pub attempts: AtomicU64,
+    pub sent_bytes: AtomicU64,
+    /// Payloads cut in half because the sink found them too large.
+    pub splits: AtomicU64,
+    /// Records dropped unsent because nobody waited for them any more.
+    pub given_up_records: AtomicU64,
+    /// Records dropped because they failed for longer than `retry.max_age`.
+    pub expired_records: AtomicU64,
+    /// Attempts to keep dead letters that failed.
+    pub burial_failures: AtomicU64,
+    /// Attempts that panicked; what they held was abandoned.
+    pub panics: AtomicU64,
+    /// Payloads that may be on their way at once, as of now.
+    pub limit: AtomicU64,
+    /// When a record was last delivered, nanoseconds since 1970; 0 for never.
+    pub last_success: AtomicI64,
+    /// When the oldest record arrived that is not delivered yet, nanoseconds since 1970; 0 for none. Up to half a second old.
+    pub oldest: AtomicI64,
+    /// The sink has what it needs before the first send.
+    pub prepared: AtomicBool,
+    retries: [AtomicU64; RetryKind::ALL.len()],
+    sending: Mutex<DeliveryState>,
+    burying: Mutex<DeliveryState>,
+}
+
+impl DeliveryStats {
+    /// Whether the sink takes what it is sent.
+    pub fn state(&self) -> DeliveryState {
+        self.sending.lock().worst(&self.burying.lock()).clone()
+    }
+
+    /// Payloads that came back to be sent again, whole or in part.
+    pub fn retries(&self, kind: RetryKind) -> u64 {
+        self.retries[kind as usize].load(Relaxed)
+    }
+
+    pub(super) fn count_retry(&self, kind: RetryKind) {
+        self.retries[kind as usize].fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn set_sending(&self, state: DeliveryState) {
+        *self.sending.lock() = state;
+    }
+
+    pub(super) fn set_burying(&self, state: DeliveryState) {
+        *self.burying.lock() = state;
+    }
+
+    pub(super) fn enqueued(&self, shares: usize, bytes: usize) {
+        self.queued_shares.fetch_add(shares as u64, Relaxed);
+        self.queued_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn dequeued(&self, shares: usize, bytes: usize) {
+        self.queued_shares.fetch_sub(shares as u64, Relaxed);
+        self.queued_bytes.fetch_sub(bytes as u64, Relaxed);
+    }
+}
