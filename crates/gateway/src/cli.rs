@@ -64,8 +64,17 @@ impl Cli {
             Command::Demo(args) => report(crate::demo::run(&args)),
             Command::ConfigReference { schema } => {
                 let settings = config::schema_of::<Settings>();
-                let text = if schema { config::schema_json(&settings) } else { config::reference_markdown(&settings) };
-                say(text.trim_end());
+                let text = match schema {
+                    true => Ok(config::schema_json(&settings)),
+                    false => config::reference_markdown(&settings),
+                };
+                match text {
+                    Ok(text) => say(text.trim_end()),
+                    Err(constructs) => {
+                        complain(&format!("forebay: the schema cannot be described: {}", constructs.join(", ")));
+                        return ExitCode::FAILURE;
+                    }
+                }
                 ExitCode::SUCCESS
             }
         }

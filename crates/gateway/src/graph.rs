@@ -43,6 +43,9 @@ impl Blueprint {
                 ),
             }
         }
+        faults.extend(settings.dead_letters.faults().into_iter().map(|(path, message)| {
+            locator.fault(&format!("dead_letters.{path}"), message, None)
+        }));
         faults.extend(settings.receivers.faults().into_iter().map(|(path, message)| {
             locator.fault(&format!("receivers.{path}"), message, None)
         }));

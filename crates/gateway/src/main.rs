@@ -1,5 +1,24 @@
-// The settings themselves, and the commands that load them, come next.
-#[allow(dead_code, unused_imports)]
-mod config;
+//! `forebay`: a telemetry gateway that loses nothing it acknowledged.
 
-fn main() {}
+mod admin;
+mod cli;
+mod config;
+mod demo;
+mod graph;
+mod logging;
+mod memory;
+mod rate_limit;
+mod receivers;
+mod run;
+mod settings;
+
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// Request bodies and bulks come and go in megabytes on every worker; the system's allocator costs more there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

@@ -42,6 +42,7 @@ async fn serve(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => "SIGINT",
     };
     health.drain();
+    graph.started.fail_health().await;
     let drain = graph.settings.drain.clone();
     tracing::info!(signal = name, door_open = %drain.door_open, deadline = %drain.deadline, "draining");
     tokio::select! {

@@ -123,7 +123,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             receivers: Receivers::default(),
-            sinks: BTreeMap::from([("files".to_owned(), SinkConfig::default())]),
+            sinks: BTreeMap::from([("files".to_owned(), SinkConfig::File(forebay_sinks::file::Config::default()))]),
             routes: Vec::new(),
             route_mode: Mode::default(),
             documents: DocumentSettings::default(),
@@ -195,4 +195,38 @@ fn shipped_routes(sink: &str) -> Vec<RouteConfig> {
         route("ethics", is("four-laws")),
         route("logs", None),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{self, ProcessEnvironment};
+    use crate::graph::Blueprint;
+
+    #[test]
+    fn every_construct_of_the_schema_can_be_checked_and_described() {
+        let schema = config::schema_of::<Settings>();
+        assert_eq!(config::unsupported(&schema), Vec::<String>::new());
+        assert!(config::reference_markdown(&schema).unwrap().contains("max_event_age"));
+    }
+
+    #[test]
+    fn an_empty_file_is_a_working_default() {
+        let loaded = config::load::<Settings>("", &ProcessEnvironment).unwrap();
+        Blueprint::draw(loaded.value, &loaded.locator).unwrap();
+    }
+
+    #[test]
+    fn faults_between_components_are_found_all_at_once() {
+        let text = "sinks: {es: {type: blackhole, delivery: {batch: {max_bytes: 0}}}}\nroutes: [{name: a, to: [ess], index: A}]\n";
+        let loaded = config::load::<Settings>(text, &ProcessEnvironment).unwrap();
+        let faults = Blueprint::draw(loaded.value, &loaded.locator).unwrap_err();
+        let places: Vec<(usize, &str)> = faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
+        assert_eq!(
+            places,
+            [(1, "sinks.es.delivery.batch.max_bytes"), (2, "routes[0].to[0]"), (2, "routes[0].index")]
+        );
+        assert_eq!(faults[1].hint.as_deref(), Some("did you mean `es`?"));
+    }
 }

@@ -131,6 +131,9 @@ impl Exporter {
     }
 
     fn process(&self) {
+        let letters = self.dead_letters.stats();
+        counter!("forebay_dead_letters_total").absolute(letters.letters.load(Relaxed));
+        gauge!("forebay_dead_letters_bytes").set(letters.bytes.load(Relaxed) as f64);
         let budget = self.intake.budget();
         gauge!("forebay_memory_budget_bytes").set(budget.limit() as f64);
         gauge!("forebay_memory_budget_used_bytes").set(budget.used() as f64);
