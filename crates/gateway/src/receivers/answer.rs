@@ -1,0 +1,281 @@
+//! What a client is told: one table from what happened to the answer of each protocol.
+
+use forebay_pipeline::admit::Refusal;
+use forebay_pipeline::budget::Exhausted;
+use forebay_pipeline::ledger::Told;
+use forebay_pipeline::receipt::Settled;
+use forebay_pipeline::wire::{Malformed, Rejected};
+use http::StatusCode;
+use std::time::Duration;
+use tonic::Code;
+
+/// When a client had better try again, where nobody knows better.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest text that a client is shown, in bytes: it travels in a header, and those have limits of their own.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// Why a request was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Kind {
+    /// The records cannot be read, or the compressed data around them.
+    Malformed,
+    /// The gRPC message around them is not one whole message.
+    Framing,
+    /// Over a limit that trying again does not change.
+    TooLarge,
+    /// No memory, or no room at a sink.
+    Busy,
+    /// Taken, but not delivered (in time).
+    Undelivered,
+    /// The body did not arrive in time.
+    TooSlow,
+    /// A content coding that is not understood.
+    Encoding,
+    /// A content type that is not understood.
+    MediaType,
+    /// Not a method of this resource.
+    Method,
+    /// Nothing is here, or not yet.
+    Unknown,
+    /// The client went away in the middle of its request: nobody hears the answer.
+    Cut,
+}
+
+impl Kind {
+    pub const COUNT: usize = Self::Cut as usize + 1;
+
+    /// The protocols' words for it, and whether the client may send the request again.
+    ///
+    /// OTLP clients retry gRPC `DEADLINE_EXCEEDED` and `UNAVAILABLE`, and HTTP 503, but neither `INTERNAL` nor 408 nor 500
+    /// (OTLP specification, "Failures"). `RESOURCE_EXHAUSTED` without RetryInfo is final.
+    const fn row(self) -> (Code, StatusCode, Told) {
+        match self {
+            Self::Malformed => (Code::InvalidArgument, StatusCode::BAD_REQUEST, Told::Rejected),
+            Self::Framing => (Code::Internal, StatusCode::BAD_REQUEST, Told::Rejected),
+            Self::TooLarge => (Code::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE, Told::Rejected),
+            Self::Busy | Self::Undelivered => {
+                (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, Told::Retry)
+            }
+            Self::TooSlow => (Code::DeadlineExceeded, StatusCode::SERVICE_UNAVAILABLE, Told::Retry),
+            Self::Encoding => (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE, Told::Rejected),
+            Self::MediaType => (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE, Told::Rejected),
+            Self::Method => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, Told::Rejected),
+            Self::Unknown => (Code::Unimplemented, StatusCode::NOT_FOUND, Told::Rejected),
+            Self::Cut => (Code::Cancelled, StatusCode::BAD_REQUEST, Told::Gone),
+        }
+    }
+}
+
+/// A request that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: Kind,
+    /// For the client to read.
+    pub message: String,
+    retry_after: Option<Duration>,
+}
+
+impl Fault {
+    /// A fault of this kind. A long message is cut.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: clip(message.into()), retry_after: None }
+    }
+
+    /// The request, or what it inflates to, is over `limit` bytes.
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(Kind::TooLarge, format!("the request is over the limit of {limit} bytes"))
+    }
+
+    /// The status of a gRPC answer.
+    pub fn code(&self) -> Code {
+        self.kind.row().0
+    }
+
+    /// The status of an HTTP answer.
+    pub fn http_status(&self) -> StatusCode {
+        self.kind.row().1
+    }
+
+    /// What the client learns from it.
+    pub fn told(&self) -> Told {
+        self.kind.row().2
+    }
+
+    /// When to try again; `None` means never.
+    pub fn retry_after(&self) -> Option<Duration> {
+        (self.told() == Told::Retry).then(|| self.retry_after.unwrap_or(RETRY_AFTER))
+    }
+}
+
+impl From<Exhausted> for Fault {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::new(Kind::Busy, exhausted.to_string())
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match &refusal {
+            Refusal::Malformed(Malformed::RecordTooLarge { .. } | Malformed::TooManyRecords { .. }) => {
+                Kind::TooLarge
+            }
+            Refusal::Malformed(_) => Kind::Malformed,
+            Refusal::Exhausted(_) | Refusal::SinkFull { .. } => Kind::Busy,
+        };
+        Self::new(kind, refusal.to_string())
+    }
+}
+
+/// A request that was taken, and what became of its records.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Records delivered, or kept in the dead letters.
+    pub accepted: u64,
+    /// Records refused for good and not kept.
+    pub rejected: u64,
+    /// Records among the accepted that are in the dead letters.
+    pub dead_lettered: u64,
+    /// The first few records refused when the request was read: place in the request (from 1) and reason.
+    pub reasons: Vec<(usize, Malformed)>,
+    /// Why a sink did not take the first of those that it did not take.
+    pub sink_reason: Option<String>,
+}
+
+impl Taken {
+    /// What became of `records` admitted ones, beside those that admission itself `rejected`.
+    ///
+    /// # Errors
+    /// Some were abandoned: the client must send all of them again.
+    pub fn new(records: u64, rejected: Rejected, settled: Settled) -> Result<Self, Fault> {
+        let sink_reason = settled.reason.map(clip);
+        if settled.abandoned > 0 {
+            let why = sink_reason.unwrap_or_else(|| "delivery was given up".to_owned());
+            let message = format!("{} of {records} records were not delivered: {why}", settled.abandoned);
+            return Err(Fault { retry_after: settled.retry_after, ..Fault::new(Kind::Undelivered, message) });
+        }
+        Ok(Self {
+            accepted: records.saturating_sub(settled.rejected),
+            rejected: rejected.count + settled.rejected,
+            dead_lettered: settled.dead_lettered,
+            reasons: rejected.reasons,
+            sink_reason,
+        })
+    }
+
+    /// Whether there were records and none of them was taken.
+    pub fn nothing_taken(&self) -> bool {
+        self.accepted == 0 && self.rejected > 0
+    }
+
+    /// What the client learns from it.
+    pub fn told(&self) -> Told {
+        if self.nothing_taken() { Told::Rejected } else { Told::Ok }
+    }
+
+    /// What a client should know although its request was a success; empty if there is nothing to know.
+    pub fn message(&self) -> String {
+        let mut parts = Vec::new();
+        if self.rejected > 0 {
+            parts.push(format!("{} records were rejected", self.rejected));
+        }
+        for (position, reason) in &self.reasons {
+            parts.push(format!("record {position}: {reason}"));
+        }
+        if self.dead_lettered > 0 {
+            parts.push(format!(
+                "{} records were refused by a sink and kept in the dead letters",
+                self.dead_lettered
+            ));
+        }
+        if let Some(reason) = &self.sink_reason
+            && !parts.is_empty()
+        {
+            parts.push(format!("the sink said: {reason}"));
+        }
+        clip(parts.join("; "))
+    }
+}
+
+fn clip(mut message: String) -> String {
+    if message.len() > MAX_MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE_BYTES - 3));
+        message.push_str("...");
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The table as the OTLP specification has it: retryable codes are retried, the others are not.
+    #[test]
+    fn the_answer_says_retry_exactly_when_clients_of_otlp_retry() {
+        let retryable_codes = [Code::Unavailable, Code::DeadlineExceeded];
+        for kind in [
+            Kind::Malformed,
+            Kind::Framing,
+            Kind::TooLarge,
+            Kind::Busy,
+            Kind::Undelivered,
+            Kind::TooSlow,
+            Kind::Encoding,
+            Kind::MediaType,
+            Kind::Method,
+            Kind::Unknown,
+        ] {
+            let fault = Fault::new(kind, "");
+            let retry = fault.told() == Told::Retry;
+            assert_eq!(retryable_codes.contains(&fault.code()), retry, "{kind:?}");
+            assert_eq!([429, 502, 503, 504].contains(&fault.http_status().as_u16()), retry, "{kind:?}");
+            assert_eq!(fault.retry_after().is_some(), retry, "{kind:?}");
+            assert_ne!(fault.http_status().as_u16(), 500);
+        }
+    }
+
+    #[test]
+    fn an_abandoned_record_makes_the_whole_request_one_to_repeat() {
+        let settled = Settled {
+            abandoned: 2,
+            dead_lettered: 1,
+            reason: Some("es: 429".to_owned()),
+            retry_after: Some(Duration::from_secs(7)),
+            ..Settled::default()
+        };
+        let fault = Taken::new(10, Rejected::default(), settled).unwrap_err();
+        assert_eq!((fault.kind, fault.retry_after()), (Kind::Undelivered, Some(Duration::from_secs(7))));
+        assert_eq!(fault.message, "2 of 10 records were not delivered: es: 429");
+    }
+
+    #[test]
+    fn rejected_and_dead_lettered_records_are_named() {
+        let mut rejected = Rejected::default();
+        rejected.push(3, Malformed::NotAnObject { record: 3 });
+        let settled =
+            Settled { dead_lettered: 2, reason: Some("no mapping".to_owned()), ..Settled::default() };
+        let taken = Taken::new(9, rejected, settled).unwrap();
+        assert_eq!((taken.accepted, taken.rejected, taken.told()), (9, 1, Told::Ok));
+        let message = taken.message();
+        for part in ["1 records were rejected", "record 3: ", "2 records were refused", "no mapping"] {
+            assert!(message.contains(part), "{message}");
+        }
+        assert_eq!(Taken::default().message(), "");
+    }
+
+    #[test]
+    fn a_request_of_which_nothing_was_taken_is_told_so() {
+        let settled = Settled { rejected: 4, ..Settled::default() };
+        assert_eq!(Taken::new(4, Rejected::default(), settled).unwrap().told(), Told::Rejected);
+        assert_eq!(Taken::default().told(), Told::Ok, "an empty request is a success");
+    }
+
+    #[test]
+    fn limits_on_records_are_too_large_and_long_texts_are_cut() {
+        let fault = Fault::from(Refusal::Malformed(Malformed::TooManyRecords { limit: 5 }));
+        assert_eq!(fault.kind, Kind::TooLarge);
+        let fault = Fault::new(Kind::Busy, "ü".repeat(4000));
+        assert!(fault.message.len() <= MAX_MESSAGE_BYTES && fault.message.ends_with("ü..."));
+    }
+}

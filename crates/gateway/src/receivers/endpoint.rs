@@ -1,0 +1,171 @@
+//! What all receivers do with a request: read it within bounds, wait for its receipt, and keep the door's books.
+
+use super::answer::{Fault, Kind, Taken};
+use super::buffer::Payload;
+use super::inflate;
+use super::read::Chunks;
+use crate::rate_limit::RateLimited;
+use bytes::Bytes;
+use forebay_pipeline::admit::{Admitted, Intake, Request};
+use forebay_pipeline::budget::Budget;
+use forebay_pipeline::ledger::{Door, Told};
+use http_body::Body;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Bounds on one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Most bytes of one request, before and after decompression.
+    pub max_bytes: usize,
+    /// How long the body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long to wait for the receipt.
+    pub ack_timeout: Duration,
+}
+
+/// How a payload is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    Identity,
+    Gzip,
+}
+
+impl Coding {
+    /// Reads `Content-Encoding` or `grpc-encoding`; `None` for a coding that is not understood.
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        let name = name.trim_ascii();
+        if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
+            return Some(Self::Identity);
+        }
+        (name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip")).then_some(Self::Gzip)
+    }
+
+    /// The coding of an HTTP request's body.
+    ///
+    /// # Errors
+    /// `Encoding` for one that is not understood, or several.
+    pub fn of_http(headers: &http::HeaderMap) -> Result<Self, Fault> {
+        let Some(value) = headers.get(http::header::CONTENT_ENCODING) else { return Ok(Self::Identity) };
+        let known = Self::parse(value.as_bytes());
+        known.ok_or_else(|| Fault::new(Kind::Encoding, "Content-Encoding must be gzip or identity"))
+    }
+}
+
+/// One receiver's door and what is behind it.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub intake: Arc<Intake>,
+    pub door: Arc<Door>,
+    pub bounds: Bounds,
+    /// One for each kind of fault.
+    warnings: [RateLimited; Kind::COUNT],
+}
+
+impl Endpoint {
+    /// An endpoint that admits to `intake` and counts at `door`.
+    pub fn new(intake: Arc<Intake>, door: Arc<Door>, bounds: Bounds) -> Self {
+        Self { intake, door, bounds, warnings: Default::default() }
+    }
+
+    /// The budget that bodies are charged to.
+    pub fn budget(&self) -> &Arc<Budget> {
+        self.intake.budget()
+    }
+
+    /// Begins a request's entry in the door's books.
+    pub fn visit(&self) -> Visit<'_> {
+        Visit { endpoint: self, told: Told::Gone, counted: false }
+    }
+
+    /// Reads a whole HTTP body and inflates it.
+    ///
+    /// # Errors
+    /// Over a bound, cut, or not what `coding` says.
+    pub async fn read<B>(&self, body: B, coding: Coding) -> Result<Payload, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut chunks = Chunks::new(body, self.bounds.body_timeout);
+        let collected = chunks.collect(self.budget(), self.bounds.max_bytes).await;
+        self.door.count_bytes(chunks.received());
+        self.inflate(collected?, coding).await
+    }
+
+    /// Inflates a payload if it is compressed.
+    ///
+    /// # Errors
+    /// Over a bound, or not what `coding` says. An empty body is no gzip, but some clients send it so.
+    pub async fn inflate(&self, payload: Payload, coding: Coding) -> Result<Payload, Fault> {
+        match coding {
+            Coding::Gzip if !payload.bytes.is_empty() => {
+                inflate::gzip(payload, self.budget(), self.bounds.max_bytes).await
+            }
+            Coding::Gzip | Coding::Identity => Ok(payload),
+        }
+    }
+
+    /// The payload as admission takes it.
+    pub fn request(&self, payload: Payload) -> Request {
+        Request { bytes: payload.bytes, lease: payload.lease, receiver: Arc::clone(&self.door.receiver) }
+    }
+
+    /// Waits until every record is settled, but not past `deadline` or the ack timeout. Giving up drops the receipt: what was
+    /// not sent yet is abandoned.
+    ///
+    /// # Errors
+    /// `Undelivered`, to be sent again.
+    pub async fn settle(&self, admitted: Admitted, deadline: Option<Instant>) -> Result<Taken, Fault> {
+        let own = Instant::now() + self.bounds.ack_timeout;
+        let until = deadline.map_or(own, |deadline| deadline.min(own));
+        let Admitted { receipt, records, rejected } = admitted;
+        match timeout_at(until, receipt.settled()).await {
+            Ok(settled) => Taken::new(records, rejected, settled),
+            Err(_) => Err(Fault::new(Kind::Undelivered, "the records were not delivered in time")),
+        }
+    }
+
+    fn warn(&self, fault: &Fault) {
+        if let Some(suppressed) = self.warnings[fault.kind as usize].permit() {
+            let receiver = &*self.door.receiver;
+            tracing::warn!(receiver, kind = ?fault.kind, reason = fault.message, suppressed, "a request was not taken");
+        }
+    }
+}
+
+/// One request's entry in the door's books: what its client was told, exactly once, and whether its records were counted.
+/// A request whose client goes away is dropped with its visit, which then says so.
+#[derive(Debug)]
+pub struct Visit<'e> {
+    endpoint: &'e Endpoint,
+    told: Told,
+    counted: bool,
+}
+
+impl Visit<'_> {
+    /// Admission has counted the request's records, or the request as unread.
+    pub fn counted(&mut self) {
+        self.counted = true;
+    }
+
+    /// The client is told this.
+    pub fn close(mut self, outcome: &Result<Taken, Fault>) {
+        self.told = match outcome {
+            Ok(taken) => taken.told(),
+            Err(fault) => {
+                self.endpoint.warn(fault);
+                fault.told()
+            }
+        };
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.endpoint.door.tell(self.told);
+        if !self.counted {
+            self.endpoint.door.count_unread();
+        }
+    }
+}

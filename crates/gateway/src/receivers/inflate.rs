@@ -1,0 +1,162 @@
+//! The one inflate API: gzip (RFC 1952) into one buffer that grows under a lease and stops at a limit.
+
+use super::answer::{Fault, Kind};
+use super::buffer::{Buffer, Payload};
+use flate2::{Decompress, FlushDecompress, Status};
+use forebay_pipeline::budget::Budget;
+use std::sync::Arc;
+
+/// Output of one step between two looks at other tasks: about 0.2 ms of work.
+const STEP_BYTES: usize = 256 << 10;
+/// Deflate cannot do better than this, so a trailer that promises more is a lie (RFC 1951; 258 bytes for 2 bits).
+const MAX_RATIO: usize = 1032;
+/// The window of gzip as a power of two, as zlib counts it.
+const WINDOW_BITS: u8 = 15;
+/// Most members in one body. Each costs the set-up of a decompressor, and may be as short as 20 bytes.
+const MAX_MEMBERS: usize = 4096;
+/// Header and trailer of the shortest member.
+const MIN_MEMBER_BYTES: usize = 18;
+
+/// Inflates all members of a gzip body to at most `limit` bytes. The compressed bytes stay leased until it is done.
+///
+/// # Errors
+/// `Malformed` for data that is not gzip, cut, or followed by something else; over the limit or the budget.
+pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Payload, Fault> {
+    let mut input = &packed.bytes[..];
+    let promised = promised_len(input);
+    // One member: the promise is true or the data is bad. Several: the last one alone is over the limit.
+    if promised > limit {
+        return Err(Fault::too_large(limit));
+    }
+    let mut buffer = Buffer::with_capacity(budget, promised, limit)?;
+    for _ in 0..MAX_MEMBERS {
+        input = member(input, &mut buffer).await?;
+        if input.is_empty() {
+            return buffer.finish();
+        }
+    }
+    Err(Fault::new(Kind::Malformed, format!("more than {MAX_MEMBERS} gzip members")))
+}
+
+/// Inflates one member and returns what follows it.
+async fn member<'i>(mut input: &'i [u8], buffer: &mut Buffer) -> Result<&'i [u8], Fault> {
+    let mut inflater = Decompress::new_gzip(WINDOW_BITS);
+    loop {
+        let (read, written) = (inflater.total_in(), inflater.total_out());
+        let status = buffer.fill(STEP_BYTES, |out| {
+            let status = inflater.decompress(input, out, FlushDecompress::None);
+            ((inflater.total_out() - written) as usize, status)
+        });
+        input = &input[(inflater.total_in() - read) as usize..];
+        match status {
+            Err(error) => return Err(Fault::new(Kind::Malformed, format!("malformed gzip: {error}"))),
+            Ok(Status::StreamEnd) => return Ok(input),
+            Ok(_) if buffer.spare() == 0 => buffer.reserve(1)?,
+            Ok(_) if inflater.total_in() == read && inflater.total_out() == written => {
+                return Err(Fault::new(Kind::Malformed, "malformed gzip: it ends early"));
+            }
+            Ok(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// The length that the trailer of the (last) member states, modulo 2^32.
+fn promised_len(packed: &[u8]) -> usize {
+    match packed.last_chunk() {
+        Some(trailer) if packed.len() >= MIN_MEMBER_BYTES => {
+            (u32::from_le_bytes(*trailer) as usize).min(packed.len().saturating_mul(MAX_RATIO))
+        }
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use std::io::Write as _;
+
+    const MIB: usize = 1 << 20;
+
+    fn pack(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(plain).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn leased(budget: &Arc<Budget>, packed: &[u8]) -> Payload {
+        Payload { bytes: packed.to_vec().into(), lease: budget.lease(packed.len()).unwrap() }
+    }
+
+    async fn inflate(packed: &[u8], budget: &Arc<Budget>, limit: usize) -> Result<Payload, Fault> {
+        gzip(leased(budget, packed), budget, limit).await
+    }
+
+    #[tokio::test]
+    async fn members_are_joined_and_the_compressed_lease_is_given_back() {
+        let budget = Budget::new(8 * MIB);
+        let long: Vec<u8> = (0..2 * MIB).map(|at| (at / 100) as u8).collect();
+        let mut packed = pack(&long);
+        for plain in [&b""[..], b"tail"] {
+            packed.extend(pack(plain));
+        }
+        let payload = inflate(&packed, &budget, 4 * MIB).await.unwrap();
+        assert_eq!(payload.bytes.len(), long.len() + 4);
+        assert!(payload.bytes.starts_with(&long) && payload.bytes.ends_with(b"tail"));
+        assert_eq!(budget.used(), payload.lease.bytes());
+        drop(payload);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_bomb_stays_within_the_limit_and_within_the_lease() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let zeros = vec![0; MIB];
+        for _ in 0..1024 {
+            encoder.write_all(&zeros).unwrap();
+        }
+        let bomb = encoder.finish().unwrap();
+        let budget = Budget::new(64 * MIB);
+        assert_eq!(inflate(&bomb, &budget, 32 * MIB).await.unwrap_err().kind, Kind::TooLarge);
+        // The same with a trailer that promises nothing, so that only the growth can stop it.
+        let mut liar = bomb.clone();
+        let trailer = liar.len() - 4;
+        liar[trailer..].fill(0);
+        assert_eq!(inflate(&liar, &budget, 32 * MIB).await.unwrap_err().kind, Kind::TooLarge);
+        let small = Budget::new(bomb.len() + 4 * MIB);
+        assert_eq!(inflate(&liar, &small, 32 * MIB).await.unwrap_err().kind, Kind::Busy);
+        assert_eq!((budget.used(), small.used()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn the_limit_itself_is_allowed() {
+        let budget = Budget::new(MIB);
+        let packed = pack(&[5; 1000]);
+        assert_eq!(inflate(&packed, &budget, 1000).await.unwrap().bytes.len(), 1000);
+        assert_eq!(inflate(&packed, &budget, 999).await.unwrap_err().kind, Kind::TooLarge);
+        assert!(inflate(&pack(b""), &budget, 0).await.unwrap().bytes.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_altered_or_followed_by_something_else_is_malformed() {
+        let budget = Budget::new(MIB);
+        let good = pack(b"some text that is long enough");
+        for cut in 0..good.len() {
+            let fault = inflate(&good[..cut], &budget, MIB).await.unwrap_err();
+            assert_eq!(fault.kind, Kind::Malformed, "cut at {cut}");
+        }
+        let mut wrong_sum = good.clone();
+        let sum = good.len() - 8;
+        wrong_sum[sum] ^= 1;
+        let mut tail = good.clone();
+        tail.extend_from_slice(b"xyz");
+        for bad in [wrong_sum, tail, b"plain text, not gzip at all".to_vec()] {
+            assert_eq!(inflate(&bad, &budget, MIB).await.unwrap_err().kind, Kind::Malformed);
+        }
+        let empty_members = pack(b"").repeat(MAX_MEMBERS + 1);
+        assert_eq!(inflate(&empty_members, &budget, MIB).await.unwrap_err().kind, Kind::Malformed);
+        assert_eq!(budget.used(), 0);
+    }
+}

@@ -1,0 +1,293 @@
+//! Listening sockets and the connections that come in: how many, how old, and how they end.
+
+use super::linger::Lingering;
+use super::reply::Reply;
+use crate::rate_limit::RateLimited;
+use forebay_pipeline::budget::{Budget, Lease};
+use forebay_pipeline::task;
+use forebay_pipeline::units::Period;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use rand::Rng as _;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Receive windows of HTTP/2, in bytes, for a connection opened while the budget for windows has room. A stream's window bounds
+/// what one request gets through in a round trip.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// The same for all others: what HTTP/2 starts with anyhow (RFC 9113, 6.9.2).
+const NARROW_WINDOW: u32 = (1 << 16) - 1;
+/// Most calls at once on one connection.
+const MAX_STREAMS: u32 = 256;
+/// Most bytes of header fields in one HTTP/2 request.
+const MAX_HEADER_BYTES: u32 = 16 << 10;
+/// The read buffer of an HTTP/1.1 connection, which also bounds its header. No lease counts it.
+const READ_BUFFER_BYTES: usize = 64 << 10;
+/// An HTTP/2 connection is asked for a sign of life this often, and closed when none comes for that long.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// The age at which a connection is told to go varies by this fraction in both directions, so that clients that came together
+/// do not leave together.
+const AGE_JITTER: f64 = 0.1;
+/// How long to wait after `accept` failed: mostly for a file descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bounds on the connections of one listener.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConnectionConfig {
+    /// Most connections at once. At the limit, no further one is accepted until one leaves: it waits in the kernel's queue.
+    /// Lower it where memory is scarce; raise it for many thousands of clients.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max: u32,
+    /// A connection of this age (give or take 10 %) is told to go: GOAWAY in HTTP/2, `Connection: close` in HTTP/1.1.
+    /// Clients come back, and find replicas that were added meanwhile. `0s`: never.
+    pub max_age: Period,
+    /// How long requests under way may take to end on a connection that was told to go, before it is cut.
+    pub grace: Period,
+    /// A connection on which no request head has come in full for this long is closed (HTTP/2: before its first byte only).
+    /// Raise it above the pause between two requests of your clients, if they mind new connections.
+    pub idle_timeout: Period,
+}
+
+impl Default for ConnectionConfig {
+    fn default() -> Self {
+        Self {
+            max: 4096,
+            max_age: Period::secs(300),
+            grace: Period::secs(30),
+            idle_timeout: Period::secs(60),
+        }
+    }
+}
+
+/// A receiver could not listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} ({receiver}): {source}")]
+pub struct BindError {
+    pub receiver: &'static str,
+    pub address: SocketAddr,
+    pub source: io::Error,
+}
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// Answers one request. Dropped when the client goes away.
+    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send;
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1, or HTTP/2 if the client begins with its preface.
+    Http,
+    /// HTTP/2 alone.
+    Http2,
+}
+
+/// When connections must end.
+#[derive(Clone, Debug, Default)]
+pub struct Signals {
+    /// No new connections; those there are told to go.
+    pub closing: CancellationToken,
+    /// What is left is cut.
+    pub cut: CancellationToken,
+}
+
+/// A socket that is bound but not served yet.
+#[derive(Debug)]
+pub struct Listener {
+    pub receiver: &'static str,
+    pub address: SocketAddr,
+    socket: TcpListener,
+}
+
+impl Listener {
+    /// Binds `listen`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The address is taken, not ours, or not permitted.
+    pub async fn bind(receiver: &'static str, listen: SocketAddr) -> Result<Self, BindError> {
+        let failed = |source| BindError { receiver, address: listen, source };
+        let socket = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { receiver, address, socket })
+    }
+
+    /// Serves connections until `signals.closing`. `windows` bounds the sum of receive windows.
+    pub fn serve<H: Handler>(
+        self,
+        protocol: Protocol,
+        config: ConnectionConfig,
+        windows: Arc<Budget>,
+        handler: Arc<H>,
+        signals: Signals,
+    ) -> Connections {
+        let slots = Arc::new(Semaphore::new(config.max as usize));
+        let connections = Connections { max: config.max, slots: Arc::clone(&slots) };
+        let server = Arc::new(Server { protocol, config, windows, handler, signals });
+        task::spawn("listener", accept(self, slots, server));
+        connections
+    }
+}
+
+/// The connections of one listener.
+#[derive(Debug)]
+pub struct Connections {
+    max: u32,
+    slots: Arc<Semaphore>,
+}
+
+impl Connections {
+    /// Waits until the listener has closed and the last connection has ended.
+    pub async fn ended(&self) {
+        // Each connection holds one slot, and so does a listener that waits for the next one.
+        let all = self.slots.acquire_many(self.max).await;
+        debug_assert!(all.is_ok(), "nobody closes the semaphore");
+    }
+
+    /// Connections open now (counting the one that is waited for).
+    pub fn open(&self) -> usize {
+        self.max as usize - self.slots.available_permits()
+    }
+}
+
+#[derive(Debug)]
+struct Server<H> {
+    protocol: Protocol,
+    config: ConnectionConfig,
+    windows: Arc<Budget>,
+    handler: Arc<H>,
+    signals: Signals,
+}
+
+async fn accept<H: Handler>(listener: Listener, slots: Arc<Semaphore>, server: Arc<Server<H>>) {
+    let failures = RateLimited::default();
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.socket.accept().await)
+        };
+        let (slot, accepted) = tokio::select! {
+            () = server.signals.closing.cancelled() => return,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let server = Arc::clone(&server);
+                task::spawn("connection", async move {
+                    let _slot = slot;
+                    server.serve(stream).await;
+                });
+            }
+            Err(error) => {
+                if let Some(suppressed) = failures.permit() {
+                    tracing::warn!(receiver = listener.receiver, %error, suppressed, "cannot accept a connection");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+impl<H: Handler> Server<H> {
+    async fn serve(&self, stream: TcpStream) {
+        // A connection that never says anything must not hold its slot.
+        if !matches!(timeout(self.config.idle_timeout.0, stream.readable()).await, Ok(Ok(()))) {
+            return;
+        }
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+        let window = self.windows.lease(CONNECTION_WINDOW as usize).ok();
+        let builder = self.builder(window.as_ref());
+        let handler = &self.handler;
+        let service = service_fn(move |request| {
+            let handler = Arc::clone(handler);
+            async move { Ok::<_, Infallible>(handler.handle(request).await) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(Lingering::new(stream)), service);
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => return log_end(ended),
+            () = self.of_age() => {}
+            () = self.signals.closing.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            ended = connection => log_end(ended),
+            () = sleep(self.config.grace.0) => tracing::debug!("a connection was cut with requests under way"),
+            () = self.signals.cut.cancelled() => {}
+        }
+    }
+
+    async fn of_age(&self) {
+        if self.config.max_age.0.is_zero() {
+            return std::future::pending().await;
+        }
+        let factor = rand::rng().random_range(1.0 - AGE_JITTER..=1.0 + AGE_JITTER);
+        sleep(self.config.max_age.0.mul_f64(factor)).await;
+    }
+
+    fn builder(&self, wide: Option<&Lease>) -> Builder<Tracked> {
+        let (stream_window, connection_window) = match wide {
+            Some(_) => (STREAM_WINDOW, CONNECTION_WINDOW),
+            None => (NARROW_WINDOW, NARROW_WINDOW),
+        };
+        let mut builder = Builder::new(Tracked);
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.idle_timeout.0)
+            .max_buf_size(READ_BUFFER_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(stream_window)
+            .initial_connection_window_size(connection_window)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEADER_BYTES)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_TIMEOUT);
+        match self.protocol {
+            Protocol::Http => builder,
+            Protocol::Http2 => builder.http2_only(),
+        }
+    }
+}
+
+/// A connection that ends with an error is the client's affair: its requests have been counted.
+fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection has failed");
+    }
+}
+
+/// Runs HTTP/2 streams as tracked tasks.
+#[derive(Clone, Copy, Debug)]
+struct Tracked;
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        task::spawn("request", future);
+    }
+}

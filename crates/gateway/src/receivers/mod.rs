@@ -1,0 +1,218 @@
+//! Receivers: what listens, how it reads a request within bounds, and what it answers. One file for each; `listener` has the
+//! connections, `endpoint` what they do alike, `answer` the table of answers.
+
+mod answer;
+mod buffer;
+mod endpoint;
+mod inflate;
+mod json_http;
+mod linger;
+mod listener;
+mod otlp;
+mod otlp_grpc;
+mod otlp_http;
+mod read;
+mod reply;
+mod status;
+
+use endpoint::{Bounds, Endpoint};
+use forebay_pipeline::admit::Intake;
+use forebay_pipeline::budget::Budget;
+use forebay_pipeline::ledger::Ledger;
+use listener::{Connections, Listener, Protocol, Signals};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
+
+pub use json_http::JsonConfig;
+pub use listener::{BindError, ConnectionConfig};
+pub use otlp::OtlpConfig;
+
+/// Receive windows of all connections together stay under the budget divided by this.
+const WINDOW_SHARE: usize = 4;
+/// The largest `max_request_bytes`. An index of records counts in 32 bits.
+const MAX_REQUEST_BYTES: u64 = 1 << 30;
+/// How long connections that were cut may take to notice.
+const CUT_WITHIN: Duration = Duration::from_secs(1);
+
+const OTLP_GRPC: &str = "otlp_grpc";
+const OTLP_HTTP: &str = "otlp_http";
+const JSON: &str = "json";
+
+/// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
+/// nothing else.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Receivers {
+    /// OTLP logs, over gRPC and over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<OtlpConfig>,
+    /// JSON logs over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<JsonConfig>,
+}
+
+impl Default for Receivers {
+    fn default() -> Self {
+        Self { otlp: Some(OtlpConfig::default()), json: Some(JsonConfig::default()) }
+    }
+}
+
+impl Receivers {
+    /// What a schema cannot say: each fault with the path of its setting, seen from here.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        if let Some(otlp) = &self.otlp {
+            if otlp.grpc.is_none() && otlp.http.is_none() {
+                faults.push(("otlp".to_owned(), "name `grpc` or `http`, else nothing listens".to_owned()));
+            }
+            faults.extend(bounds_faults("otlp", &otlp.bounds()));
+        }
+        if let Some(json) = &self.json {
+            faults.extend(bounds_faults(JSON, &json.bounds()));
+            if !json.path.starts_with('/') {
+                faults.push(("json.path".to_owned(), "a path begins with `/`".to_owned()));
+            }
+            if let Err(message) = json.zone() {
+                faults.push(("json.timezone".to_owned(), message));
+            }
+        }
+        faults
+    }
+}
+
+fn bounds_faults(receiver: &str, bounds: &Bounds) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    let mut fault =
+        |field: &str, message: &str| faults.push((format!("{receiver}.{field}"), message.to_owned()));
+    if bounds.max_bytes == 0 || bounds.max_bytes as u64 > MAX_REQUEST_BYTES {
+        fault("max_request_bytes", "must be from 1 to 1GiB");
+    }
+    if bounds.ack_timeout.is_zero() {
+        fault("ack_timeout", "with no time to deliver, every request would fail");
+    }
+    if bounds.body_timeout.is_zero() {
+        fault("body_timeout", "with no time to arrive, every request would fail");
+    }
+    faults
+}
+
+/// Receivers that are listening.
+#[derive(Debug)]
+pub struct Started {
+    pub otlp_grpc: Option<SocketAddr>,
+    pub otlp_http: Option<SocketAddr>,
+    pub json: Option<SocketAddr>,
+    connections: Vec<Connections>,
+    health: HealthReporter,
+    cut: CancellationToken,
+}
+
+/// Binds every receiver of `config`, then serves them until `shutdown`.
+///
+/// # Errors
+/// The first address that could not be bound. Then nothing is served.
+pub async fn start(
+    config: &Receivers,
+    intake: Arc<Intake>,
+    ledger: &Ledger,
+    shutdown: CancellationToken,
+) -> Result<Started, BindError> {
+    let otlp = config.otlp.as_ref();
+    let grpc = otlp.and_then(|otlp| otlp.grpc.as_ref().map(|grpc| (otlp, grpc)));
+    let http = otlp.and_then(|otlp| otlp.http.as_ref().map(|http| (otlp, http)));
+    let grpc_listener = bind(OTLP_GRPC, grpc.map(|(_, grpc)| grpc.listen)).await?;
+    let http_listener = bind(OTLP_HTTP, http.map(|(_, http)| http.listen)).await?;
+    let json_listener = bind(JSON, config.json.as_ref().map(|json| json.listen)).await?;
+
+    let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
+    let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
+    let endpoint = |name, bounds| Endpoint::new(Arc::clone(&intake), ledger.door(name), bounds);
+    let mut started = Started {
+        otlp_grpc: grpc_listener.as_ref().map(|listener| listener.address),
+        otlp_http: http_listener.as_ref().map(|listener| listener.address),
+        json: json_listener.as_ref().map(|listener| listener.address),
+        connections: Vec::new(),
+        health: HealthReporter::new(),
+        cut: signals.cut.clone(),
+    };
+    let serve = |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&windows), signals.clone());
+    if let (Some((otlp, grpc)), Some(listener)) = (grpc, grpc_listener) {
+        let health = HealthServer::new(HealthService::from_health_reporter(started.health.clone()));
+        let endpoint = endpoint(OTLP_GRPC, otlp.bounds());
+        let handler = Arc::new(otlp_grpc::OtlpGrpc { endpoint, ids: otlp.ids, health });
+        let (config, windows, signals) = serve(&grpc.connections);
+        started.connections.push(listener.serve(Protocol::Http2, config, windows, handler, signals));
+    }
+    if let (Some((otlp, http)), Some(listener)) = (http, http_listener) {
+        let endpoint = endpoint(OTLP_HTTP, otlp.bounds());
+        let handler = Arc::new(otlp_http::OtlpHttp { endpoint, ids: otlp.ids });
+        let (config, windows, signals) = serve(&http.connections);
+        started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
+    }
+    if let (Some(json), Some(listener)) = (&config.json, json_listener) {
+        let handler = Arc::new(json_http::JsonHttp::new(endpoint(JSON, json.bounds()), json));
+        let (config, windows, signals) = serve(&json.connections);
+        started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
+    }
+    Ok(started)
+}
+
+async fn bind(receiver: &'static str, listen: Option<SocketAddr>) -> Result<Option<Listener>, BindError> {
+    match listen {
+        None => Ok(None),
+        Some(listen) => Listener::bind(receiver, listen).await.map(Some),
+    }
+}
+
+impl Started {
+    /// The gRPC health service says NOT_SERVING from now on, so that clients that ask it go elsewhere.
+    pub async fn fail_health(&self) {
+        self.health.set_service_status("", ServingStatus::NotServing).await;
+    }
+
+    /// Waits, after `shutdown`, until every connection has ended. What is left after `deadline` is cut: its clients have
+    /// no answer, so they send again. Returns whether nothing had to be cut.
+    pub async fn closed(&self, deadline: Duration) -> bool {
+        self.fail_health().await;
+        // A watch on the service never ends by itself, and would hold its connection to the deadline.
+        self.health.clone().clear_service_status("").await;
+        if timeout(deadline, self.ended()).await.is_ok() {
+            return true;
+        }
+        let open: usize = self.connections.iter().map(Connections::open).sum();
+        tracing::warn!(connections = open, "connections were cut at the end of the drain");
+        self.cut.cancel();
+        // They only have to notice; the answer is known.
+        let _ = timeout(CUT_WITHIN, self.ended()).await;
+        false
+    }
+
+    async fn ended(&self) {
+        for connections in &self.connections {
+            connections.ended().await;
+        }
+    }
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addresses = [(OTLP_GRPC, self.otlp_grpc), (OTLP_HTTP, self.otlp_http), (JSON, self.json)];
+        let mut separator = "";
+        for (name, address) in addresses {
+            if let Some(address) = address {
+                write!(f, "{separator}{name} {address}")?;
+                separator = ", ";
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! OTLP over gRPC, with a unary framing of our own: the budget must be asked before a message is read or inflated, and tonic
+//! would do both first. The framing is that of "gRPC over HTTP2" (grpc/doc/PROTOCOL-HTTP2.md).
+
+use super::answer::{Fault, Kind, Taken};
+use super::endpoint::{Coding, Endpoint, Visit};
+use super::listener::Handler;
+use super::otlp;
+use super::read::Chunks;
+use super::reply::Reply;
+use super::status;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use forebay_pipeline::admit::OtlpIds;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::HealthService;
+use tower::Service as _;
+
+const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+const HEALTH: &str = "/grpc.health.v1.Health/";
+/// Services that OTLP has and this port has not yet.
+const LATER: [(&str, &str); 3] = [
+    ("/opentelemetry.proto.collector.trace.", "traces are not accepted here, only logs"),
+    ("/opentelemetry.proto.collector.metrics.", "metrics are not accepted here, only logs"),
+    ("/opentelemetry.proto.collector.profiles.", "profiles are not accepted here, only logs"),
+];
+/// The flag that says whether a message is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+/// The share of the client's own timeout within which it is answered: the rest is for the way.
+const TIMEOUT_PERCENT: u32 = 90;
+
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+/// Answers calls on the OTLP/gRPC port.
+#[derive(Debug)]
+pub struct OtlpGrpc {
+    pub endpoint: Endpoint,
+    pub ids: OtlpIds,
+    pub health: HealthServer<HealthService>,
+}
+
+impl Handler for OtlpGrpc {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Reply> {
+        if !is_grpc(&request) {
+            let mut response = Response::new(Reply::default());
+            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return response;
+        }
+        if request.uri().path().starts_with(HEALTH) {
+            let Ok(response) = self.health.clone().call(request).await;
+            return response.map(Reply::Health);
+        }
+        let mut visit = self.endpoint.visit();
+        let outcome = match request.uri().path() {
+            EXPORT => self.export(request, &mut visit).await,
+            path => Err(unknown(path)),
+        };
+        visit.close(&outcome);
+        match outcome {
+            Ok(taken) => success(&taken),
+            Err(fault) => failure(&fault),
+        }
+    }
+}
+
+impl OtlpGrpc {
+    async fn export<B>(&self, request: Request<B>, visit: &mut Visit<'_>) -> Result<Taken, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let deadline = deadline(request.headers(), Instant::now());
+        let coding = message_coding(request.headers())?;
+        let mut chunks = Chunks::new(request.into_body(), self.endpoint.bounds.body_timeout);
+        let read = self.read_message(&mut chunks, coding).await;
+        self.endpoint.door.count_bytes(chunks.received());
+        let message = self.endpoint.request(read?);
+        visit.counted();
+        let admitted = self.endpoint.intake.admit_otlp_logs(message, &self.endpoint.door, self.ids)?;
+        self.endpoint.settle(admitted, deadline).await
+    }
+
+    /// Reads the one message of a unary call, and inflates it.
+    async fn read_message<B>(
+        &self,
+        chunks: &mut Chunks<B>,
+        coding: Option<Coding>,
+    ) -> Result<super::buffer::Payload, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (prefix, rest) = chunks.prefix::<PREFIX_BYTES>().await?;
+        let [flag, length @ ..] = prefix;
+        let coding = match (flag, coding) {
+            (0, _) => Coding::Identity,
+            (1, Some(coding)) => coding,
+            (1, None) => return Err(Fault::new(Kind::Framing, "a compressed message without grpc-encoding")),
+            _ => return Err(Fault::new(Kind::Framing, format!("a message with the unknown flag {flag}"))),
+        };
+        let length = u32::from_be_bytes(length) as usize;
+        let bounds = &self.endpoint.bounds;
+        let payload = chunks.collect_exactly(rest, length, self.endpoint.budget(), bounds.max_bytes).await?;
+        self.endpoint.inflate(payload, coding).await
+    }
+}
+
+/// Whether the request speaks gRPC with protobuf messages.
+fn is_grpc<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let Some(format) = content_type.strip_prefix(b"application/grpc") else { return false };
+    let named = format.is_empty() || format.starts_with(b";") || format.starts_with(b"+proto");
+    named && request.method() == Method::POST
+}
+
+fn unknown(path: &str) -> Fault {
+    let reason = LATER.iter().find(|(service, _)| path.starts_with(service)).map(|(_, reason)| *reason);
+    Fault::new(Kind::Unknown, reason.map_or_else(|| format!("unknown method {path}"), str::to_owned))
+}
+
+/// The coding of compressed messages; `None` if the client names none, or says that it does not compress.
+fn message_coding(headers: &HeaderMap) -> Result<Option<Coding>, Fault> {
+    let Some(name) = headers.get(GRPC_ENCODING) else { return Ok(None) };
+    match Coding::parse(name.as_bytes()) {
+        Some(Coding::Gzip) => Ok(Some(Coding::Gzip)),
+        Some(Coding::Identity) => Ok(None),
+        None => Err(Fault::new(Kind::Encoding, "grpc-encoding must be gzip or identity")),
+    }
+}
+
+/// When the client must have its answer, if it says so. A timeout that cannot be read is as good as none.
+fn deadline(headers: &HeaderMap, now: Instant) -> Option<Instant> {
+    let timeout = parse_timeout(headers.get(GRPC_TIMEOUT)?.as_bytes())?;
+    now.checked_add(timeout / 100 * TIMEOUT_PERCENT)
+}
+
+/// `grpc-timeout`: one to eight digits and a unit.
+fn parse_timeout(value: &[u8]) -> Option<Duration> {
+    let (unit, digits) = value.split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let count: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    match unit {
+        b'H' => Some(Duration::from_secs(count * 3600)),
+        b'M' => Some(Duration::from_secs(count * 60)),
+        b'S' => Some(Duration::from_secs(count)),
+        b'm' => Some(Duration::from_millis(count)),
+        b'u' => Some(Duration::from_micros(count)),
+        b'n' => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+fn success(taken: &Taken) -> Response<Reply> {
+    let message = otlp::response(taken);
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + message.len());
+    bytes.put_u8(0);
+    // `otlp::response` is far below 4 GiB: its text is cut.
+    bytes.put_u32(message.len() as u32);
+    bytes.put(message);
+    let trailers = HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from_static("0"))]);
+    let mut response = Response::new(Reply::Whole { bytes: bytes.freeze(), trailers: Some(trailers) });
+    response.headers_mut().insert(CONTENT_TYPE, GRPC);
+    response
+}
+
+/// A fault as headers alone ("Trailers-Only").
+fn failure(fault: &Fault) -> Response<Reply> {
+    let mut response: Response<Reply> = Status::into_http(status::grpc(fault));
+    if fault.kind == Kind::Encoding {
+        response.headers_mut().insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read_as_the_protocol_writes_them() {
+        let cases = [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("10S", Some(Duration::from_secs(10))),
+            ("250m", Some(Duration::from_millis(250))),
+            ("7u", Some(Duration::from_micros(7))),
+            ("99999999n", Some(Duration::from_nanos(99_999_999))),
+            ("99999999H", Some(Duration::from_secs(99_999_999 * 3600))),
+            ("123456789S", None),
+            ("10", None),
+            ("S", None),
+            ("", None),
+            ("-1S", None),
+            ("1s", None),
+            ("+1S", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(parse_timeout(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_answered_a_little_before_it_gives_up() {
+        let now = Instant::now();
+        let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, HeaderValue::from_static("10S"))]);
+        assert_eq!(deadline(&headers, now), Some(now + Duration::from_secs(9)));
+        assert_eq!(deadline(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn only_protobuf_over_grpc_is_grpc() {
+        let request = |method: Method, content_type: &str| {
+            Request::builder().method(method).header(CONTENT_TYPE, content_type).body(()).unwrap()
+        };
+        for good in ["application/grpc", "application/grpc+proto", "application/grpc;x=y"] {
+            assert!(is_grpc(&request(Method::POST, good)), "{good}");
+        }
+        for bad in ["application/grpc-web", "application/grpc+json", "application/json", ""] {
+            assert!(!is_grpc(&request(Method::POST, bad)), "{bad}");
+        }
+        assert!(!is_grpc(&request(Method::GET, "application/grpc")));
+    }
+
+    #[test]
+    fn a_message_with_any_bytes_arrives_as_it_was_written() {
+        let fault = Fault::new(Kind::Malformed, "100% of \u{fc}\n");
+        let response = failure(&fault);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["grpc-status"], "3");
+        assert_eq!(response.headers()["grpc-message"], "100%25%20of%20%C3%BC%0A");
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.message(), fault.message);
+    }
+}

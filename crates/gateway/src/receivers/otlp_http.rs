@@ -1,0 +1,117 @@
+//! OTLP over HTTP (OTLP specification, "OTLP/HTTP"): protobuf bodies for now.
+
+use super::answer::{Fault, Kind, Taken};
+use super::endpoint::{Coding, Endpoint, Visit};
+use super::listener::Handler;
+use super::otlp;
+use super::reply::{Reply, http as answer, http_fault};
+use super::status;
+use bytes::Bytes;
+use forebay_pipeline::admit::OtlpIds;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+
+const LOGS: &str = "/v1/logs";
+const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
+
+/// Answers requests on the OTLP/HTTP port.
+#[derive(Debug)]
+pub struct OtlpHttp {
+    pub endpoint: Endpoint,
+    pub ids: OtlpIds,
+}
+
+impl Handler for OtlpHttp {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Reply> {
+        let wants_json = media_type(request.headers()).eq_ignore_ascii_case(JSON.as_bytes());
+        let mut visit = self.endpoint.visit();
+        let outcome = self.export(request, &mut visit).await;
+        visit.close(&outcome);
+        match outcome {
+            Ok(taken) => answer(StatusCode::OK, PROTOBUF, otlp::response(&taken)),
+            Err(fault) if wants_json => http_fault(&fault, JSON, status::json(&fault)),
+            Err(fault) => http_fault(&fault, PROTOBUF, status::protobuf(&fault)),
+        }
+    }
+}
+
+impl OtlpHttp {
+    async fn export<B>(&self, request: Request<B>, visit: &mut Visit<'_>) -> Result<Taken, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let coding = accept(request.method(), request.uri().path(), request.headers())?;
+        let payload = self.endpoint.read(request.into_body(), coding).await?;
+        visit.counted();
+        let message = self.endpoint.request(payload);
+        let admitted = self.endpoint.intake.admit_otlp_logs(message, &self.endpoint.door, self.ids)?;
+        self.endpoint.settle(admitted, None).await
+    }
+}
+
+/// Everything that can be said before the body is read.
+fn accept(method: &Method, path: &str, headers: &HeaderMap) -> Result<Coding, Fault> {
+    match path {
+        LOGS => {}
+        "/v1/traces" => return Err(Fault::new(Kind::Unknown, "traces are not accepted here, only logs")),
+        "/v1/metrics" => return Err(Fault::new(Kind::Unknown, "metrics are not accepted here, only logs")),
+        _ => return Err(Fault::new(Kind::Unknown, "nothing is here: logs go to /v1/logs")),
+    }
+    if method != Method::POST {
+        return Err(Fault::new(Kind::Method, "logs are sent with POST"));
+    }
+    let media_type = media_type(headers);
+    if media_type.eq_ignore_ascii_case(JSON.as_bytes()) {
+        let message = "OTLP in JSON is not accepted yet: set the exporter's protocol to http/protobuf";
+        return Err(Fault::new(Kind::MediaType, message));
+    }
+    if !media_type.eq_ignore_ascii_case(PROTOBUF.as_bytes()) {
+        return Err(Fault::new(Kind::MediaType, format!("Content-Type must be {PROTOBUF}")));
+    }
+    Coding::of_http(headers)
+}
+
+/// The media type without its parameters.
+pub fn media_type(headers: &HeaderMap) -> &[u8] {
+    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_request_for_logs_is_refused_by_its_head() {
+        let head = |media_type: &'static str, coding: &'static str| {
+            HeaderMap::from_iter([
+                (CONTENT_TYPE, HeaderValue::from_static(media_type)),
+                (http::header::CONTENT_ENCODING, HeaderValue::from_static(coding)),
+            ])
+        };
+        let good = head("Application/X-Protobuf; charset=x", "GZIP");
+        assert_eq!(accept(&Method::POST, LOGS, &good).unwrap(), Coding::Gzip);
+        let cases = [
+            (Method::POST, "/v1/traces", good.clone(), Kind::Unknown),
+            (Method::GET, "/v1/metrics", good.clone(), Kind::Unknown),
+            (Method::POST, "/v1/logs/", good.clone(), Kind::Unknown),
+            (Method::PUT, LOGS, good, Kind::Method),
+            (Method::POST, LOGS, head(JSON, "gzip"), Kind::MediaType),
+            (Method::POST, LOGS, head("text/plain", "gzip"), Kind::MediaType),
+            (Method::POST, LOGS, HeaderMap::new(), Kind::MediaType),
+            (Method::POST, LOGS, head(PROTOBUF, "br"), Kind::Encoding),
+            (Method::POST, LOGS, head(PROTOBUF, "gzip, gzip"), Kind::Encoding),
+        ];
+        for (method, path, headers, kind) in cases {
+            assert_eq!(
+                accept(&method, path, &headers).unwrap_err().kind,
+                kind,
+                "{method} {path} {headers:?}"
+            );
+        }
+    }
+}
