@@ -31,8 +31,13 @@ pub(super) fn write_escaped(text: &str, out: &mut Vec<u8>) {
 
 /// Appends `bytes` in lower-case hexadecimal.
 pub(super) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
-    for byte in bytes {
-        out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    // A trace id at a time: appending digit by digit would ask for room 32 times.
+    for piece in bytes.chunks(16) {
+        let mut digits = [[0; 2]; 16];
+        for (pair, byte) in digits.iter_mut().zip(piece) {
+            *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        out.extend_from_slice(&digits.as_flattened()[..2 * piece.len()]);
     }
 }
 
@@ -140,5 +145,10 @@ mod tests {
         let mut out = Vec::new();
         write_hex(&[0x00, 0xab, 0xff], &mut out);
         assert_eq!(out, b"00abff");
+        let long: Vec<u8> = (0..=40).collect();
+        let expected: String = long.iter().map(|byte| format!("{byte:02x}")).collect();
+        out.clear();
+        write_hex(&long, &mut out);
+        assert_eq!(out, expected.as_bytes());
     }
 }

@@ -77,7 +77,7 @@ fn share(body: &Arc<Body>) -> Share {
     let account = Ledger::default().account("sink", "all");
     Share {
         body: Arc::clone(body),
-        ranges: vec![0..records],
+        ranges: std::iter::once(0..records).collect(),
         claim: Receipt::open().claim(&account, records),
         destination: "logs".into(),
         on_refused: OnRefused::default(),

@@ -1,0 +1,336 @@
+//! Settings of the Elasticsearch sink, and the sink built from them.
+
+use super::bulk::BulkShape;
+use super::nodes::Nodes;
+use super::{Elasticsearch, FILTER, bulk_headers};
+use crate::{BuildContext, Fault, Secret};
+use elasticsearch::auth::Credentials;
+use elasticsearch::cert::{Certificate, CertificateValidation};
+use elasticsearch::http::Url;
+use elasticsearch::http::headers::HeaderValue;
+use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
+use forebay_pipeline::deliver::{DeliveryConfig, Sink};
+use forebay_pipeline::document::DocumentWriter;
+use forebay_pipeline::units::Period;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// Settings of the `elasticsearch` sink.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ElasticsearchSink")]
+pub struct Config {
+    /// Base addresses of nodes of one cluster, used in turn; one that cannot be reached rests for a while. Default
+    /// `http://localhost:9200`. No user or password in them: see `auth`. Everybody sets this.
+    pub endpoints: Vec<String>,
+    /// Who Forebay is to the cluster. Default: nobody, for a cluster without security.
+    pub auth: Auth,
+    /// How an `https` endpoint is verified. Default: by the well-known authorities.
+    pub tls: Tls,
+    /// `create` (default) never overwrites and is what data streams accept; a record that is there already counts as
+    /// delivered. `index` overwrites: for indices whose documents other programs replace.
+    pub op_type: OpType,
+    /// Whether documents are stored under Forebay's ids. Default `true`: a retry stores nothing twice. `false` lets the
+    /// cluster invent them, which indexes faster; a retry after a lost answer then stores twice.
+    pub ids: bool,
+    /// Compression of requests. Default `none`: within a rack, CPU is dearer than the network. `gzip` for metered or slow
+    /// links.
+    pub compression: Compression,
+    /// Refuse to store into anything but a data stream. Default `false`; needs Elasticsearch 8.13. Turn it on where a
+    /// missing template must not make plain indices.
+    pub require_data_stream: bool,
+    /// How long one request may take, answer included. Default `60s`, which is longer than a busy cluster takes for a
+    /// bulk. A request that runs out of it is sent again.
+    pub timeout: Period,
+    /// The index template that is installed at start.
+    pub template: Template,
+    /// How records reach it: batches, concurrency, retries.
+    pub delivery: DeliveryConfig,
+}
+
+/// Credentials. At most one of user and key.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ElasticsearchAuth")]
+pub struct Auth {
+    /// User of HTTP basic authentication. Default empty: no such authentication.
+    pub username: String,
+    /// The user's password.
+    pub password: Secret,
+    /// An API key in the encoded form in which Kibana shows it (base64 of `id:key`). Default empty: none.
+    pub api_key: Secret,
+}
+
+/// Verification of an `https` endpoint.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ElasticsearchTls")]
+pub struct Tls {
+    /// A PEM file with authorities to trust beside the well-known ones. Default: none. Set it for a cluster with a
+    /// certificate of its own making.
+    pub ca_file: Option<PathBuf>,
+    /// Trust any certificate. Default `false`. Only for trying things out: whoever answers gets the records.
+    pub insecure_skip_verify: bool,
+}
+
+/// Operation of each document in a bulk request.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum OpType {
+    #[default]
+    Create,
+    Index,
+}
+
+/// Compression of request bodies.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "ElasticsearchCompression")]
+pub enum Compression {
+    #[default]
+    None,
+    Gzip,
+}
+
+/// The index template that Forebay installs at start, so that the first document of a day is mapped like the last.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "ElasticsearchTemplate")]
+pub struct Template {
+    /// Whether it is installed. Default `true`, which replaces a template of this name. `false` for those who keep
+    /// templates elsewhere.
+    pub install: bool,
+    /// Its name. Default `forebay`.
+    pub name: String,
+    /// Index names that it applies to, with `*`. Default `project-ai-*`. Change it together with the routes.
+    pub patterns: Vec<String>,
+    /// Which template wins where several apply: the highest. Default 200, above those that ship with Elasticsearch.
+    pub priority: u32,
+    /// How soon a stored document can be found. Default `30s`: refreshing is a large part of the cost of indexing. Shorter
+    /// for those who watch searches live.
+    pub refresh_interval: Period,
+    /// Primary shards of each index. Default: the cluster's own (one).
+    pub shards: Option<u32>,
+    /// Copies of each shard. Default: the cluster's own (one).
+    pub replicas: Option<u32>,
+    /// Most fields of one index. Default 1000. Where the server can (Elasticsearch 8.14), fields beyond it are stored but
+    /// not searchable; elsewhere their documents are refused.
+    pub total_fields_limit: u32,
+    /// Whether matching names are data streams. Default `false`: plain indices, named by the routes.
+    pub data_stream: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            endpoints: vec!["http://localhost:9200".to_owned()],
+            auth: Auth::default(),
+            tls: Tls::default(),
+            op_type: OpType::default(),
+            ids: true,
+            compression: Compression::default(),
+            require_data_stream: false,
+            timeout: Period::secs(60),
+            template: Template::default(),
+            delivery: DeliveryConfig::default(),
+        }
+    }
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self {
+            install: true,
+            name: "forebay".to_owned(),
+            patterns: vec!["project-ai-*".to_owned()],
+            priority: 200,
+            refresh_interval: Period::secs(30),
+            shards: None,
+            replicas: None,
+            total_fields_limit: 1_000,
+            data_stream: false,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn build(&self, name: &str, context: &BuildContext) -> Result<Arc<dyn Sink>, Vec<Fault>> {
+        let mut faults = Vec::new();
+        if self.timeout.0.is_zero() {
+            faults.push(Fault::new("timeout", "must be longer than 0s"));
+        }
+        self.check_template(&mut faults);
+        let credentials = self.credentials(&mut faults);
+        let authorities = self.authorities(&mut faults);
+        let transports = self.transports(credentials.as_ref(), authorities.as_deref(), &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let gzip = self.compression == Compression::Gzip;
+        let mut query = vec![("filter_path", FILTER)];
+        if self.require_data_stream {
+            query.push(("require_data_stream", "true"));
+        }
+        Ok(Arc::new(Elasticsearch {
+            name: name.to_owned(),
+            nodes: Nodes::new(transports, self.timeout.0),
+            writer: DocumentWriter::new(&context.promote),
+            shape: BulkShape::new(self.op_type, self.ids, gzip),
+            headers: bulk_headers(gzip),
+            query,
+            template: self.template.clone(),
+            payloads: Arc::new(AtomicU64::new(1)),
+        }))
+    }
+
+    fn check_template(&self, faults: &mut Vec<Fault>) {
+        let Template { install, name, patterns, .. } = &self.template;
+        if !install {
+            return;
+        }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            faults.push(Fault::new("template.name", "must be letters, digits, `-`, `_` and `.`"));
+        }
+        if patterns.is_empty() {
+            faults.push(Fault::new(
+                "template.patterns",
+                "names no index; set `install: false` to install none",
+            ));
+        }
+    }
+
+    fn credentials(&self, faults: &mut Vec<Fault>) -> Option<Credentials> {
+        let Auth { username, password, api_key } = &self.auth;
+        if !username.is_empty() && !api_key.is_empty() {
+            faults.push(Fault::new("auth.api_key", "a user and an API key are both given; keep one of them"));
+        }
+        if HeaderValue::from_str(api_key.reveal()).is_err() {
+            faults.push(Fault::new("auth.api_key", "holds characters that no HTTP header can hold"));
+            return None;
+        }
+        if !api_key.is_empty() {
+            return Some(Credentials::EncodedApiKey(api_key.reveal().to_owned()));
+        }
+        (!username.is_empty()).then(|| Credentials::Basic(username.clone(), password.reveal().to_owned()))
+    }
+
+    /// The authorities to trust beside the well-known ones, as PEM.
+    fn authorities(&self, faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
+        let path = self.tls.ca_file.as_ref()?;
+        let read = std::fs::read(path).map_err(|error| error.to_string());
+        let pem =
+            read.and_then(|pem| Certificate::from_pem(&pem).map(|_| pem).map_err(|error| error.to_string()));
+        pem.map_err(|error| faults.push(Fault::new("tls.ca_file", error))).ok()
+    }
+
+    fn transports(
+        &self,
+        credentials: Option<&Credentials>,
+        authorities: Option<&[u8]>,
+        faults: &mut Vec<Fault>,
+    ) -> Vec<(String, Transport)> {
+        if self.endpoints.is_empty() {
+            faults.push(Fault::new("endpoints", "at least one is needed"));
+        }
+        let mut transports = Vec::new();
+        for (at, endpoint) in self.endpoints.iter().enumerate() {
+            match endpoint_url(endpoint).and_then(|url| self.transport(url, credentials, authorities)) {
+                Ok(transport) => transports.push((endpoint.clone(), transport)),
+                Err(message) => faults.push(Fault::new(format!("endpoints[{at}]"), message)),
+            }
+        }
+        transports
+    }
+
+    fn transport(
+        &self,
+        url: Url,
+        credentials: Option<&Credentials>,
+        authorities: Option<&[u8]>,
+    ) -> Result<Transport, String> {
+        // A proxy out of the environment would be a setting that nobody sees in the configuration.
+        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
+            .disable_proxy()
+            .enable_meta_header(false);
+        if let Some(credentials) = credentials {
+            builder = builder.auth(credentials.clone());
+        }
+        if self.tls.insecure_skip_verify {
+            builder = builder.cert_validation(CertificateValidation::None);
+        } else if let Some(pem) = authorities {
+            let certificate = Certificate::from_pem(pem).map_err(|error| error.to_string())?;
+            builder = builder.cert_validation(CertificateValidation::Full(certificate));
+        }
+        builder.build().map_err(|error| error.to_string())
+    }
+}
+
+fn endpoint_url(endpoint: &str) -> Result<Url, String> {
+    let url = Url::parse(endpoint).map_err(|error| format!("not an address: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("must begin with http:// or https://".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("put user and password under `auth`".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must not have a query or a fragment".to_owned());
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn faults(json: &str) -> Vec<String> {
+        let config: Config = serde_json::from_str(json).unwrap();
+        let built = config.build("es", &BuildContext::default());
+        built.map_or_else(|faults| faults.into_iter().map(|fault| fault.path).collect(), |_| Vec::new())
+    }
+
+    #[test]
+    fn the_defaults_build() {
+        assert_eq!(faults("{}"), [""; 0]);
+        assert_eq!(
+            faults(r#"{"auth":{"username":""},"endpoints":["http://a:9200/prefix","http://b"]}"#),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let json = r#"{
+            "endpoints": ["http://ok:9200", "ftp://a", "http://u:p@a", "nonsense"],
+            "auth": {"username": "elastic", "api_key": "x"},
+            "tls": {"ca_file": "/does/not/exist"},
+            "timeout": "0s",
+            "template": {"name": "a/b", "patterns": []}
+        }"#;
+        let expected = [
+            "timeout",
+            "template.name",
+            "template.patterns",
+            "auth.api_key",
+            "tls.ca_file",
+            "endpoints[1]",
+            "endpoints[2]",
+            "endpoints[3]",
+        ];
+        assert_eq!(faults(json), expected);
+        assert_eq!(faults(r#"{"endpoints":[]}"#), ["endpoints"]);
+    }
+
+    #[test]
+    fn secrets_do_not_appear_in_what_is_printed() {
+        let config: Config =
+            serde_json::from_str(r#"{"auth":{"username":"u","password":"hunter2"}}"#).unwrap();
+        let sink = config.build("es", &BuildContext::default()).unwrap();
+        assert!(!format!("{config:?}{sink:?}").contains("hunter2"));
+    }
+}
