@@ -46,12 +46,13 @@ def denied(rng):
 
 
 def slow(rng):
-    # As text, "999" sorts behind "1000"; as a number it does not.
-    duration = rng.choice([rng.randint(1001, 9000), 1001, 1000, 999, "999", 12.5, 1000.5])
+    # As text, "999" sorts behind "1000"; as a number it does not. And a number as text is no number.
+    duration = rng.choice([rng.randint(1001, 9000), 1001, 1000, 999, "999", "2000", 12.5, 1000.5])
     extra = {"component": "api", "api.duration": duration}
     has_endpoint = rng.random() < 0.7
     extra["endpoint" if has_endpoint else "endpoints"] = f"/v1/{rng.choice(['chat', 'image', 'login'])}"
-    return extra, ["slow"] if has_endpoint and float(duration) > 1000 else []
+    found = has_endpoint and not isinstance(duration, str) and duration > 1000
+    return extra, ["slow"] if found else []
 
 
 def other(rng):

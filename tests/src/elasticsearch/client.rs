@@ -13,6 +13,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Documents per page of a search; the node allows 10,000.
 const PAGE: usize = 5_000;
 
+/// A document that a search found.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    pub index: String,
+    pub id: String,
+    /// Its `_source`, or what was asked for of it.
+    pub source: Value,
+}
+
 pub(super) fn agent() -> ureq::Agent {
     let config =
         ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).http_status_as_error(false);
@@ -76,33 +85,51 @@ impl Elasticsearch {
     /// # Errors
     /// As of [`get`](Self::get); if a document lacks the field; if more than `max` documents match.
     pub fn field_values(&self, index: &str, query: &str, field: &str, max: usize) -> Result<Vec<String>> {
+        let mut values = Vec::new();
+        for hit in self.scroll(index, query, &json!([field]), max)? {
+            values.push(match &hit.source[field] {
+                Value::String(text) => text.clone(),
+                Value::Number(number) => number.to_string(),
+                other => bail!("{field} is {other} in {hit:?}"),
+            });
+        }
+        values.sort_unstable();
+        Ok(values)
+    }
+
+    /// Every document of `index` (a pattern) that matches a Lucene query string, whole, in no order.
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get); if more than `max` documents match.
+    pub fn documents(&self, index: &str, query: &str, max: usize) -> Result<Vec<Hit>> {
+        self.scroll(index, query, &Value::Bool(true), max)
+    }
+
+    fn scroll(&self, index: &str, query: &str, source: &Value, max: usize) -> Result<Vec<Hit>> {
         let body = json!({
             "query": {"query_string": {"query": query}},
-            "_source": [field],
+            "_source": source,
             "sort": ["_doc"],
             "size": PAGE,
         });
         let mut page = self.post(&format!("/{index}/_search?scroll=1m&ignore_unavailable=true"), &body)?;
-        let mut values = Vec::new();
+        let mut found = Vec::new();
         loop {
-            let hits = page["hits"]["hits"].as_array().with_context(|| format!("no hits in {page}"))?;
+            let hits = page["hits"]["hits"].as_array_mut().context("no hits in the answer to a search")?;
             if hits.is_empty() {
                 break;
             }
             for hit in hits {
-                values.push(match &hit["_source"][field] {
-                    Value::String(text) => text.clone(),
-                    Value::Number(number) => number.to_string(),
-                    other => bail!("{field} is {other} in {hit}"),
-                });
+                let text = |member: &str| hit[member].as_str().unwrap_or_default().to_owned();
+                let (index, id) = (text("_index"), text("_id"));
+                found.push(Hit { index, id, source: hit["_source"].take() });
             }
-            ensure!(values.len() <= max, "more than {max} documents of {index} match {query}");
+            ensure!(found.len() <= max, "more than {max} documents of {index} match {query}");
             page = self.post("/_search/scroll", &json!({"scroll": "1m", "scroll_id": page["_scroll_id"]}))?;
         }
         let cursor = json!({"scroll_id": page["_scroll_id"]});
         self.request("DELETE", "/_search/scroll", "application/json", &cursor.to_string())?;
-        values.sort_unstable();
-        Ok(values)
+        Ok(found)
     }
 
     /// As [`field_values`](Self::field_values), as a set. Whoever checks for duplicates wants the former.

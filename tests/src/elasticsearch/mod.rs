@@ -3,6 +3,8 @@
 mod client;
 pub mod install;
 
+pub use client::Hit;
+
 use crate::process::{self, Watchdog, is_root};
 use crate::{ports, wait_until};
 use anyhow::{Context, Result, bail};
