@@ -56,7 +56,7 @@ pub(super) struct Dispatcher {
     is_closed: bool,
     sweep_at: Instant,
     /// Something happened since the last sweep.
-    is_stirred: bool,
+    pub(super) is_stirred: bool,
     pub(super) failures: Throttle,
     pub(super) blocks: Throttle,
 }
@@ -166,7 +166,6 @@ impl Dispatcher {
         while self.has_slot() {
             let Some((destination, shares)) = self.lanes.take(&gather, now) else { break };
             self.busy += 1;
-            self.is_stirred = true;
             let oldest = shares.iter().map(|queued| queued.share.body.arrived).min().unwrap_or_default();
             let encode = attempt::encode(Arc::clone(&self.context), Arc::clone(&destination), shares);
             let encode = async move { Step::Encoded(encode.await) };

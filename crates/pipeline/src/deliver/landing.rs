@@ -22,6 +22,7 @@ impl Dispatcher {
     /// A task is back with its step, or with none if it panicked.
     pub(super) fn landed(&mut self, cargo: Option<Cargo>, step: Option<Step>) {
         let now = Instant::now();
+        self.is_stirred = true;
         let Some(cargo) = cargo else {
             return match step {
                 Some(Step::Prepared(Ok(()))) => {

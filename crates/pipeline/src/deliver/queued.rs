@@ -32,7 +32,7 @@ impl Queued {
         Some(parted)
     }
 
-    /// Keeps at most `bytes` (but one record at least) and parts with the rest, if there is a rest.
+    /// Keeps the first records up to the one that makes them `bytes` or more, and parts with the rest, if there is a rest.
     pub(super) fn cut(&mut self, bytes: usize) -> Option<Self> {
         if self.bytes <= bytes {
             return None;
@@ -41,10 +41,10 @@ impl Queued {
         let mut records = 0;
         for item in self.share.items() {
             kept += self.share.body.entry(item).len as usize;
-            if kept > bytes && records > 0 {
+            records += 1;
+            if kept >= bytes {
                 break;
             }
-            records += 1;
         }
         self.split_off(records)
     }

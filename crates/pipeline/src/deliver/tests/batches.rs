@@ -138,3 +138,24 @@ async fn nothing_is_sent_before_the_sink_is_prepared() {
     assert!(stats.prepared.load(Relaxed));
     assert_eq!(stats.state(), DeliveryState::Ok);
 }
+
+#[tokio::test(start_paused = true)]
+async fn others_get_their_turn_while_a_large_payload_is_encoded() {
+    let house = House::new(DeliveryConfig::default(), always(Verdicts::Delivered));
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&turns);
+    let other = crate::task::spawn("other", async move {
+        loop {
+            counter.fetch_add(1, Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let records: Vec<String> = (0..3_000).map(|number| format!("{number:0>1000}")).collect();
+    let receipt = house.send("logs", &records);
+    let before = turns.load(Relaxed);
+    receipt.settled().await;
+    other.abort();
+    assert_eq!(house.seen().len(), 1);
+    // 3 MB in stretches of 128 KiB.
+    assert!(turns.load(Relaxed) - before > 20);
+}

@@ -219,3 +219,31 @@ async fn a_panic_abandons_what_it_held_and_nothing_else() {
     assert_eq!(house.handle.stats().panics.load(Relaxed), 1);
     assert_eq!(house.handle.stats().in_flight.load(Relaxed), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_just_now_is_not_sent_either() {
+    let house = House::new(one_at_a_time(), |_| (10 * MS, Verdicts::Delivered));
+    let first = house.send("logs", &["first"]);
+    breathe().await;
+    drop(house.send("logs", &["given up"]));
+    let last = house.send("logs", &["last"]);
+    settled(&first).await;
+    settled(&last).await;
+    let sent: Vec<String> = house.seen().into_iter().flat_map(|payload| payload.records).collect();
+    assert_eq!(sent, ["first", "last"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_oldest_record_is_told_until_it_is_delivered() {
+    let house = House::new(DeliveryConfig::default(), |_| (5 * SECOND, Verdicts::Delivered));
+    let old = house.send_aged("old", &["a"], 100 * SECOND);
+    let _young = house.send("young", &["a"]);
+    tokio::time::sleep(SECOND).await;
+    let stats = house.handle.stats();
+    let age = crate::time::now() - stats.oldest.load(Relaxed);
+    assert!((100_000_000_000..110_000_000_000).contains(&age), "{age}");
+    settled(&old).await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(stats.oldest.load(Relaxed), 0);
+    assert!(stats.last_success.load(Relaxed) > 0);
+}
