@@ -3,6 +3,7 @@
 //! What can be delimited is refused by itself: a bad line, or an element of an array (or a lone value) that is no object, has a
 //! duplicate key or is too large. What cannot, because nobody can tell where it ends, refuses the body.
 
+use super::escape::unescape;
 use super::head::Head;
 use super::keys::Keys;
 use super::literal::Kind;
@@ -193,8 +194,12 @@ impl<'b> Checker<'_, '_, 'b> {
             let mut object = scanner.open_object(0)?;
             while let Some(key) = scanner.next_key(&mut object)? {
                 let value = scanner.value(1)?;
-                head.note(&key.name(text), value, self.id_field);
-                if self.matcher.wants_json(key.text(text).as_bytes()) {
+                if key.escaped {
+                    head.note(unescape(key.text(text)).as_bytes(), value, self.id_field);
+                } else {
+                    head.note(key.bytes(text), value, self.id_field);
+                }
+                if key.escaped || self.matcher.wants_json(key.bytes(text)) {
                     self.matcher.json_member(key.key(text), value.value(text));
                 }
             }

@@ -25,6 +25,7 @@ enum Field {
     Moved,
 }
 
+#[inline]
 fn field_of(key: &[u8]) -> Option<Field> {
     // By length first: a key of another length costs one comparison.
     let field = match key.len() {
@@ -67,12 +68,13 @@ pub(super) struct Resolved {
 
 impl Head {
     /// Notes a top-level member if it matters.
-    pub fn note(&mut self, key: &str, value: Literal, id_field: Option<&str>) {
+    #[inline]
+    pub fn note(&mut self, key: &[u8], value: Literal, id_field: Option<&str>) {
         self.has_members = true;
-        if id_field == Some(key) {
+        if id_field.is_some_and(|id| id.as_bytes() == key) {
             self.id = Some(value);
         }
-        match field_of(key.as_bytes()) {
+        match field_of(key) {
             Some(Field::Time(rank)) => self.times[rank] = Some(value),
             Some(Field::Level(rank)) => self.levels[rank] = Some(value),
             Some(Field::Moved) => self.moved = Some(value),

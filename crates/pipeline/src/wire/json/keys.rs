@@ -44,16 +44,20 @@ impl Keys {
     }
 
     /// Adds a key; true if the object is known to have it already.
+    #[inline]
     pub fn add(&mut self, object: &mut OpenObject, text: &str, key: KeyAt) -> bool {
         let fingerprint = self.fingerprint(text, key);
         let bit = 1 << (fingerprint >> 58);
-        let own = &self.seen[object.first..];
-        let twice = object.bloom & bit != 0
-            && own.len() <= SEARCHED_KEYS
-            && own.iter().any(|seen| seen.fingerprint == fingerprint && compare(text, seen.key, key).is_eq());
+        let twice = object.bloom & bit != 0 && self.search(*object, text, key, fingerprint);
         object.bloom |= bit;
         self.seen.push(Seen { fingerprint, key });
         twice
+    }
+
+    fn search(&self, object: OpenObject, text: &str, key: KeyAt, fingerprint: u64) -> bool {
+        let own = &self.seen[object.first..];
+        let same = |seen: &Seen| seen.fingerprint == fingerprint && compare(text, seen.key, key).is_eq();
+        own.len() <= SEARCHED_KEYS && own.iter().any(same)
     }
 
     /// Forgets an object's keys. Where they were too many to search one by one, this finds the second of two equal ones.
@@ -74,13 +78,14 @@ impl Keys {
         twice
     }
 
+    #[inline]
     fn fingerprint(&mut self, text: &str, key: KeyAt) -> u64 {
         if !key.escaped {
-            return fingerprint(key.text(text).as_bytes());
+            return fingerprint(text.as_bytes(), key.start as usize, key.end as usize);
         }
         self.unescaped.clear();
         self.unescaped.extend(Unescaped::of(key.text(text)));
-        fingerprint(self.unescaped.as_bytes())
+        fingerprint(self.unescaped.as_bytes(), 0, self.unescaped.len())
     }
 }
 
@@ -94,28 +99,31 @@ fn compare(text: &str, a: KeyAt, b: KeyAt) -> Ordering {
 
 /// Tells most different keys apart. It need not withstand crafted collisions: equal fingerprints are compared in full, and
 /// never more than `SEARCHED_KEYS` of them for one key.
-fn fingerprint(key: &[u8]) -> u64 {
+#[inline]
+fn fingerprint(text: &[u8], start: usize, end: usize) -> u64 {
     /// An odd number with no pattern in its bits (the golden ratio), so that the product's high bits depend on all bytes.
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = key.len() as u64;
-    let mut words = key.chunks_exact(8);
-    for word in &mut words {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(word);
-        hash = (hash ^ u64::from_le_bytes(bytes)).wrapping_mul(SPREAD).rotate_left(32);
+    let mut hash = (end - start) as u64;
+    let mut at = start;
+    while end - at > 8 {
+        hash = (hash ^ word(text, at)).wrapping_mul(SPREAD).rotate_left(32);
+        at += 8;
     }
-    (hash ^ short_word(words.remainder())).wrapping_mul(SPREAD)
+    let last = match end - at {
+        0 => 0,
+        len => word(text, at) & (u64::MAX >> (64 - 8 * len)),
+    };
+    (hash ^ last).wrapping_mul(SPREAD)
 }
 
-/// Up to seven bytes as a number, by two loads that may overlap instead of a loop.
-fn short_word(bytes: &[u8]) -> u64 {
-    if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        return u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last));
+/// The eight bytes from `at` on, zeros where the text ends. What follows a key is read too, which is cheaper than not to.
+#[inline]
+fn word(text: &[u8], at: usize) -> u64 {
+    let rest = &text[at..];
+    if let Some(bytes) = rest.first_chunk::<8>() {
+        return u64::from_le_bytes(*bytes);
     }
-    match *bytes {
-        [a] => u64::from(a),
-        [a, b] => u64::from(u16::from_le_bytes([a, b])),
-        [a, b, c] => u64::from(u32::from_le_bytes([a, b, c, 0])),
-        _ => 0,
-    }
+    let mut bytes = [0; 8];
+    bytes[..rest.len()].copy_from_slice(rest);
+    u64::from_le_bytes(bytes)
 }

@@ -1,9 +1,7 @@
 //! A value as it stands in the text: its kind and where it is.
 
-use super::escape::unescape;
 use crate::record::{Key, Nested, Value};
 use crate::wire::WireId;
-use std::borrow::Cow;
 
 /// What kind of value a literal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,13 +70,13 @@ impl Literal {
 }
 
 impl KeyAt {
-    pub fn text(self, text: &str) -> &str {
-        &text[self.start as usize..self.end as usize]
+    /// As it is written. Unlike text, bytes can be cut anywhere, so there is nothing to check.
+    pub fn bytes(self, text: &str) -> &[u8] {
+        &text.as_bytes()[self.start as usize..self.end as usize]
     }
 
-    /// What the key stands for.
-    pub fn name(self, text: &str) -> Cow<'_, str> {
-        if self.escaped { unescape(self.text(text)) } else { Cow::Borrowed(self.text(text)) }
+    pub fn text(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
     }
 
     pub fn key(self, text: &str) -> Key<'_> {

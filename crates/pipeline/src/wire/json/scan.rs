@@ -51,71 +51,83 @@ impl<'t, 'k> Scanner<'t, 'k> {
         Self { text, keys, at, line_break: false, duplicate: None }
     }
 
-    /// The next byte, or 0 at the end: JSON has no place for a zero byte, so every match refuses it.
+    /// The next byte, or 0 at the end.
     pub fn peek(&self) -> u8 {
-        self.text.as_bytes().get(self.at).copied().unwrap_or(0)
+        byte(self.text.as_bytes(), self.at)
     }
 
     /// Whether only white space is left; passes over it.
     pub fn only_space_left(&mut self) -> bool {
-        self.skip_space();
+        self.at = self.space_end(self.at);
         self.at == self.text.len()
     }
 
-    /// Passes over white space. Most writers put one space or none between two tokens.
+    /// The place after the white space at `at`. Most writers put one space or none between two tokens.
     #[inline]
-    pub fn skip_space(&mut self) {
-        if self.peek() <= b' ' {
-            self.skip_spaces();
+    fn space_end(&mut self, at: usize) -> usize {
+        let text = self.text.as_bytes();
+        if byte(text, at) > b' ' {
+            return at;
         }
+        if byte(text, at) == b' ' && byte(text, at + 1) > b' ' {
+            return at + 1;
+        }
+        self.long_space_end(at)
     }
 
-    fn skip_spaces(&mut self) {
+    #[inline(never)]
+    fn long_space_end(&mut self, mut at: usize) -> usize {
         loop {
-            match self.peek() {
+            match byte(self.text.as_bytes(), at) {
                 b' ' | b'\t' => {}
                 b'\n' | b'\r' => self.line_break = true,
-                _ => return,
+                _ => return at,
             }
-            self.at += 1;
+            at += 1;
         }
     }
 
-    pub fn fault(&self, what: What) -> Fault {
-        Fault { at: self.at, what: if self.at < self.text.len() { what } else { What::End } }
+    #[cold]
+    fn fault(&self, at: usize, what: What) -> Fault {
+        Fault { at, what: if at < self.text.len() { what } else { What::End } }
     }
 
     fn whole_value(&mut self) -> Result<(), Fault> {
-        self.skip_space();
+        self.at = self.space_end(self.at);
         self.value(0)?;
-        if self.only_space_left() { Ok(()) } else { Err(self.fault(What::Trailing)) }
+        if self.only_space_left() { Ok(()) } else { Err(self.fault(self.at, What::Trailing)) }
     }
 
     /// Passes over one value that begins here; `depth` counts the arrays and maps around it.
     pub fn value(&mut self, depth: usize) -> Result<Literal, Fault> {
-        let start = self.at as u32;
-        let kind = match self.peek() {
-            b'"' => self.string()?,
-            b'{' => self.map(depth)?,
-            b'[' => self.array(depth)?,
-            b'-' | b'0'..=b'9' => self.number()?,
-            b't' => self.word("true", Kind::Bool(true))?,
-            b'f' => self.word("false", Kind::Bool(false))?,
-            b'n' => self.word("null", Kind::Null)?,
-            0xef if self.text[self.at..].starts_with('\u{feff}') => {
-                return Err(self.fault(What::ByteOrderMark));
+        let text = self.text.as_bytes();
+        let at = self.at;
+        let (kind, end) = match byte(text, at) {
+            b'"' => {
+                let (end, escaped) = scan_string(text, at)?;
+                (if escaped { Kind::Escaped } else { Kind::Str }, end)
             }
-            _ => return Err(self.fault(What::Value)),
+            b'-' | b'0'..=b'9' => (Kind::Number, self.number_end(at)?),
+            b'{' => (Kind::Map, self.map_end(depth)?),
+            b'[' => (Kind::Array, self.array_end(depth)?),
+            b't' => (Kind::Bool(true), self.word_end("true")?),
+            b'f' => (Kind::Bool(false), self.word_end("false")?),
+            b'n' => (Kind::Null, self.word_end("null")?),
+            0xef if self.text[at..].starts_with('\u{feff}') => {
+                return Err(self.fault(at, What::ByteOrderMark));
+            }
+            _ => return Err(self.fault(at, What::Value)),
         };
-        Ok(Literal { kind, start, end: self.at as u32 })
+        self.at = end;
+        Ok(Literal { kind, start: at as u32, end: end as u32 })
     }
 
-    fn map(&mut self, depth: usize) -> Result<Kind, Fault> {
+    fn map_end(&mut self, depth: usize) -> Result<usize, Fault> {
         let mut object = self.open_object(depth)?;
         while self.next_key(&mut object)?.is_some() {
             self.value(depth + 1)?;
         }
-        Ok(Kind::Map)
+        Ok(self.at)
     }
 
     /// Enters the object that begins here.
@@ -125,69 +137,67 @@ impl<'t, 'k> Scanner<'t, 'k> {
     }
 
     /// Passes over the next key and its colon, up to the value, which the caller scans; `None` when the object has ended.
+    #[inline]
     pub fn next_key(&mut self, object: &mut OpenObject) -> Result<Option<KeyAt>, Fault> {
-        self.skip_space();
-        match self.peek() {
+        let text = self.text.as_bytes();
+        let mut at = self.space_end(self.at);
+        match byte(text, at) {
             b'}' => {
-                self.at += 1;
-                let twice = self.keys.close(*object, self.text);
-                self.note_duplicate(twice);
+                self.close(*object, at);
                 return Ok(None);
             }
-            b',' if !object.is_empty() => {
-                self.at += 1;
-                self.skip_space();
-            }
-            _ if !object.is_empty() => return Err(self.fault(What::Comma)),
+            b',' if !object.is_empty() => at = self.space_end(at + 1),
+            _ if !object.is_empty() => return Err(self.fault(at, What::Comma)),
             _ => {}
         }
-        if self.peek() != b'"' {
-            return Err(self.fault(What::Key));
+        if byte(text, at) != b'"' {
+            return Err(self.fault(at, What::Key));
         }
-        let start = self.at as u32 + 1;
-        let escaped = self.string()? == Kind::Escaped;
-        let key = KeyAt { start, end: self.at as u32 - 1, escaped };
+        let (end, escaped) = scan_string(text, at)?;
+        let key = KeyAt { start: at as u32 + 1, end: end as u32 - 1, escaped };
         if self.keys.add(object, self.text, key) {
-            self.note_duplicate(Some(key));
+            self.note_duplicate(key);
         }
-        self.skip_space();
-        if self.peek() != b':' {
-            return Err(self.fault(What::Colon));
+        at = self.space_end(end);
+        if byte(text, at) != b':' {
+            return Err(self.fault(at, What::Colon));
         }
-        self.at += 1;
-        self.skip_space();
+        self.at = self.space_end(at + 1);
         Ok(Some(key))
     }
 
-    fn note_duplicate(&mut self, key: Option<KeyAt>) {
-        if self.duplicate.is_none() {
-            self.duplicate = key.map(|twice| twice.start - 1);
+    fn close(&mut self, object: OpenObject, at: usize) {
+        self.at = at + 1;
+        if let Some(twice) = self.keys.close(object, self.text) {
+            self.note_duplicate(twice);
         }
     }
 
-    fn array(&mut self, depth: usize) -> Result<Kind, Fault> {
+    #[cold]
+    fn note_duplicate(&mut self, key: KeyAt) {
+        self.duplicate.get_or_insert(key.start - 1);
+    }
+
+    fn array_end(&mut self, depth: usize) -> Result<usize, Fault> {
         self.enter(depth)?;
         let mut first = true;
         while self.next_element(first)? {
             self.value(depth + 1)?;
             first = false;
         }
-        Ok(Kind::Array)
+        Ok(self.at)
     }
 
     /// Moves to an array's next element; false when the array has ended.
     pub fn next_element(&mut self, first: bool) -> Result<bool, Fault> {
-        self.skip_space();
+        self.at = self.space_end(self.at);
         match self.peek() {
             b']' => {
                 self.at += 1;
                 return Ok(false);
             }
-            b',' if !first => {
-                self.at += 1;
-                self.skip_space();
-            }
-            _ if !first => return Err(self.fault(What::Comma)),
+            b',' if !first => self.at = self.space_end(self.at + 1),
+            _ if !first => return Err(self.fault(self.at, What::Comma)),
             _ => {}
         }
         Ok(true)
@@ -201,52 +211,44 @@ impl<'t, 'k> Scanner<'t, 'k> {
         Ok(())
     }
 
-    fn string(&mut self) -> Result<Kind, Fault> {
-        let (end, escaped) = scan_string(self.text.as_bytes(), self.at)?;
-        self.at = end;
-        Ok(if escaped { Kind::Escaped } else { Kind::Str })
-    }
-
-    fn word(&mut self, word: &'static str, kind: Kind) -> Result<Kind, Fault> {
+    fn word_end(&self, word: &'static str) -> Result<usize, Fault> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
-            return Err(self.fault(What::Value));
+            return Err(self.fault(self.at, What::Value));
         }
-        self.at += word.len();
-        Ok(kind)
+        Ok(self.at + word.len())
     }
 
     /// RFC 8259 section 6: `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
-    fn number(&mut self) -> Result<Kind, Fault> {
-        if self.peek() == b'-' {
-            self.at += 1;
+    ///
+    /// What follows is refused by the caller unless it may follow a value: `01` is a 0 without a comma.
+    fn number_end(&self, mut at: usize) -> Result<usize, Fault> {
+        let text = self.text.as_bytes();
+        if byte(text, at) == b'-' {
+            at += 1;
         }
-        if self.peek() == b'0' {
-            self.at += 1;
-        } else {
-            self.digits()?;
+        at = if byte(text, at) == b'0' { at + 1 } else { self.digits_end(at)? };
+        if byte(text, at) == b'.' {
+            at = self.digits_end(at + 1)?;
         }
-        if self.peek() == b'.' {
-            self.at += 1;
-            self.digits()?;
+        if matches!(byte(text, at), b'e' | b'E') {
+            let sign = matches!(byte(text, at + 1), b'+' | b'-');
+            at = self.digits_end(at + 1 + usize::from(sign))?;
         }
-        if matches!(self.peek(), b'e' | b'E') {
-            self.at += 1;
-            if matches!(self.peek(), b'+' | b'-') {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        // What follows is refused by the caller unless it may follow a value: `01` is a 0 without a comma.
-        Ok(Kind::Number)
+        Ok(at)
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
-        if !self.peek().is_ascii_digit() {
-            return Err(self.fault(What::Digit));
+    #[inline]
+    fn digits_end(&self, start: usize) -> Result<usize, Fault> {
+        let mut at = start;
+        while byte(self.text.as_bytes(), at).is_ascii_digit() {
+            at += 1;
         }
-        while self.peek().is_ascii_digit() {
-            self.at += 1;
-        }
-        Ok(())
+        if at == start { Err(self.fault(at, What::Digit)) } else { Ok(at) }
     }
+}
+
+/// The byte at `at`, or 0 at the end: outside of strings JSON has no place for a zero byte, so every match refuses it.
+#[inline]
+fn byte(text: &[u8], at: usize) -> u8 {
+    text.get(at).copied().unwrap_or(0)
 }

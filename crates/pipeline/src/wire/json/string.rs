@@ -49,48 +49,84 @@ impl Fault {
 }
 
 /// Scans the string whose opening quote is at `quote`: the place after its closing quote, and whether it holds an escape.
+#[inline]
 pub(super) fn scan_string(text: &[u8], quote: usize) -> Result<(usize, bool), Fault> {
-    let mut at = plain_end(text, quote + 1);
+    // Most keys and many values end within the first word.
+    let start = quote + 1;
+    let at = match plain_in_word(text, start) {
+        Some(len) if len < WORD => start + len,
+        _ => plain_end(text, start),
+    };
     if text.get(at) == Some(&b'"') {
         return Ok((at + 1, false));
     }
-    let mut escaped = false;
+    scan_escaped(text, at)
+}
+
+/// Goes on where something else than a plain character or the closing quote was met.
+#[inline(never)]
+fn scan_escaped(text: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
     loop {
         match text.get(at) {
-            Some(b'"') => return Ok((at + 1, escaped)),
-            Some(b'\\') => at = escape_end(text, at)?,
+            Some(b'"') => return Ok((at + 1, true)),
+            Some(b'\\') => at = plain_end(text, escape_end(text, at)?),
             Some(_) => return Err(Fault { at, what: What::Control }),
             None => return Err(Fault { at, what: What::End }),
         }
-        escaped = true;
-        at = plain_end(text, at);
     }
 }
 
 /// The place of the first quote, backslash or control character from `at` on, or the end of the text.
+#[inline(never)]
 fn plain_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let special = special_bytes(u64::from_le_bytes(*word));
-        if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
+    // Words for the short strings, chunks for the long ones, which the compiler makes vector instructions of.
+    for _ in 0..CHUNK / WORD {
+        match plain_in_word(text, at) {
+            Some(WORD) => at += WORD,
+            Some(len) => return at + len,
+            None => break,
         }
-        at += 8;
     }
-    while text.get(at).is_some_and(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<CHUNK>()) {
+        if chunk.iter().fold(false, |found, byte| found | is_special(*byte)) {
+            break;
+        }
+        at += CHUNK;
+    }
+    while plain_in_word(text, at) == Some(WORD) {
+        at += WORD;
+    }
+    while text.get(at).is_some_and(|byte| !is_special(*byte)) {
         at += 1;
     }
     at
 }
 
+const WORD: usize = 8;
+const CHUNK: usize = 32;
+
+/// How many plain bytes the word at `at` begins with; `None` where the text has no whole word left.
+#[inline]
+fn plain_in_word(text: &[u8], at: usize) -> Option<usize> {
+    let word = text.get(at..)?.first_chunk::<WORD>()?;
+    Some(special_bytes(u64::from_le_bytes(*word)).trailing_zeros() as usize / 8)
+}
+
+fn is_special(byte: u8) -> bool {
+    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+}
+
 /// Sets the high bit of every byte that is a quote, a backslash or a control character. The subtractions may borrow from the byte
 /// above a hit, so only the lowest bit set is sure: that is the one looked at.
+#[inline]
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * u64::from(b'"'));
-    let backslash = word ^ (ONES * u64::from(b'\\'));
     let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes;
-    (below(quote, 1) | below(backslash, 1) | below(word, 0x20)) & HIGH
+    // With bit 1 turned over, the quote (0x22) is 0x20: next to the control characters, which stay among themselves.
+    let quote_or_control = below(word ^ (ONES * 0x02), 0x21);
+    let backslash = below(word ^ (ONES * u64::from(b'\\')), 1);
+    (quote_or_control | backslash) & HIGH
 }
 
 /// The place after the escape that begins at `at`.
