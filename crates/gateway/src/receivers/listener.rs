@@ -208,7 +208,7 @@ async fn accept<H: Handler>(listener: Listener, slots: Arc<Semaphore>, server: A
 impl<H: Handler> Server<H> {
     async fn serve(&self, stream: TcpStream) {
         // A connection that never says anything must not hold its slot.
-        if !matches!(timeout(self.config.idle_timeout.0, stream.readable()).await, Ok(Ok(()))) {
+        if !matches!(timeout(self.config.idle_timeout.0, stream.peek(&mut [0])).await, Ok(Ok(1))) {
             return;
         }
         if let Err(error) = stream.set_nodelay(true) {

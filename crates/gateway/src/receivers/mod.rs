@@ -14,6 +14,8 @@ mod otlp_http;
 mod read;
 mod reply;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use endpoint::{Bounds, Endpoint};
 use forebay_pipeline::admit::Intake;

@@ -1,0 +1,121 @@
+//! How connections end: half requests, slow ones, old age, the drain.
+
+use super::raw::{Wire, once};
+use super::*;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+
+const HALF: &str = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"a\":";
+
+fn json_connections(config: &mut Receivers) -> &mut ConnectionConfig {
+    &mut config.json.as_mut().unwrap().connections
+}
+
+#[tokio::test]
+async fn half_a_request_is_never_taken() {
+    let house = house(Mood::Delivers).await;
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send(HALF).await;
+    eventually("the lease is taken", || house.intake.budget().used() == 100).await;
+    drop(wire);
+    eventually("the visit ends", || house.told("json") == [0, 0, 0, 1]).await;
+    assert_eq!((house.door("json").unread(), house.door("json").received()), (1, 0));
+    eventually("the lease is back", || house.intake.budget().used() == 0).await;
+}
+
+#[tokio::test]
+async fn a_slow_body_is_answered_with_try_again() {
+    let house = house_with(Mood::Delivers, MIB, |config| {
+        config.json.as_mut().unwrap().body_timeout = Period::millis(100);
+    })
+    .await;
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send(HALF).await;
+    let answer = wire.answer().await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: 1"));
+    assert!(wire.is_closed().await);
+    assert_eq!((house.told("json"), house.door("json").unread()), ([0, 1, 0, 0], 1));
+}
+
+#[tokio::test]
+async fn silent_connections_are_closed() {
+    let house = house_with(Mood::Delivers, MIB, |config| {
+        json_connections(config).idle_timeout = Period::millis(100);
+    })
+    .await;
+    assert!(Wire::connect(house.json()).await.is_closed().await);
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send("POST / HTTP/1.1\r\nhos").await;
+    assert!(wire.is_closed().await);
+    assert_eq!(house.told("json"), [0; 4]);
+}
+
+#[tokio::test]
+async fn old_connections_are_told_to_go_and_clients_come_back() {
+    let house = house_with(Mood::Delivers, MIB, |config| {
+        json_connections(config).max_age = Period::millis(200);
+        config.otlp.as_mut().unwrap().grpc.as_mut().unwrap().connections.max_age = Period::millis(100);
+    })
+    .await;
+    let mut wire = Wire::connect(house.json()).await;
+    assert_eq!(wire.request("POST /", "", b"{}").await.status, 200);
+    assert!(wire.is_closed().await);
+
+    // Many connections long: not one call may fail on the way.
+    let mut client = LogsServiceClient::connect(format!("http://{}", house.grpc())).await.unwrap();
+    let end = tokio::time::Instant::now() + Duration::from_millis(600);
+    while tokio::time::Instant::now() < end {
+        client.export(logs(1)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let [ok, others @ ..] = house.told("otlp_grpc");
+    assert!(ok > 10);
+    assert_eq!(others, [0; 3]);
+}
+
+#[tokio::test]
+async fn at_the_limit_a_connection_waits_until_one_leaves() {
+    let house = house_with(Mood::Delivers, MIB, |config| json_connections(config).max = 1).await;
+    let mut first = Wire::connect(house.json()).await;
+    assert_eq!(first.request("POST /", "", b"{}").await.status, 200);
+    let second = once(house.json(), "POST /", "", b"{}");
+    tokio::pin!(second);
+    assert!(tokio::time::timeout(Duration::from_millis(150), second.as_mut()).await.is_err());
+    drop(first);
+    assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn the_drain_answers_what_is_under_way_and_takes_nothing_new() {
+    let house = house(Mood::Hangs).await;
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
+    eventually("the record is owed", || house.door("json").admitted() == 1).await;
+    house.shutdown.cancel();
+    let address = house.json();
+    let closed = house.started.closed(Duration::from_secs(5));
+    let client = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(tokio::net::TcpStream::connect(address).await.is_err());
+        house.gate.add_permits(1);
+        let answer = wire.answer().await;
+        assert!(wire.is_closed().await);
+        drop(wire);
+        answer
+    };
+    let (closed, answer) = tokio::join!(closed, client);
+    assert_eq!((closed, answer.status), (true, 200));
+    assert!(answer.head.contains("connection: close"));
+}
+
+#[tokio::test]
+async fn what_outlives_the_drain_is_cut_and_was_told_nothing() {
+    let house = house(Mood::Hangs).await;
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
+    eventually("the record is owed", || house.door("json").admitted() == 1).await;
+    house.shutdown.cancel();
+    assert!(!house.started.closed(Duration::from_millis(100)).await);
+    assert_eq!(house.told("json"), [0, 0, 0, 1]);
+    assert!(wire.is_closed().await);
+}
