@@ -1,4 +1,5 @@
-//! What the benches share: the seeded corpus, and the parts of the end-to-end bench `forebay-bench`.
+//! What the benches share: the seeded corpus, the stages that are measured one by one, and the parts of the end-to-end
+//! bench `forebay-bench`.
 
 pub mod corpus;
 pub mod cpu;
@@ -8,4 +9,5 @@ pub mod report;
 pub mod run;
 pub mod settings;
 pub mod sink;
+pub mod stages;
 pub mod verify;

@@ -140,8 +140,8 @@ async fn read_bulk(request: Request<Incoming>) -> Result<(Tally, u64, Vec<u8>)> 
         Some(b"gzip") => true,
         Some(other) => bail!("content encoding {}", String::from_utf8_lossy(other)),
     };
+    let mut scanner = Scanner::of_path(request.uri().path());
     let mut body = request.into_body();
-    let mut scanner = Scanner::default();
     let mut compressed = Vec::new();
     let mut wire_bytes = 0;
     while let Some(frame) = body.frame().await {

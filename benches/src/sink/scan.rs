@@ -47,6 +47,8 @@ pub struct Scanner {
     sequence: Finder<'static>,
     index: Finder<'static>,
     id: Finder<'static>,
+    /// The index that the request's path names, for actions without one of their own.
+    default_index: Option<String>,
     /// The beginning of a line whose end has not arrived.
     partial: Vec<u8>,
     /// The action line that waits for its document; empty when none does.
@@ -62,6 +64,7 @@ impl Default for Scanner {
             sequence: Finder::new(sequence_needle().as_bytes()).into_owned(),
             index: Finder::new(b"\"_index\":\""),
             id: Finder::new(b"\"_id\":\""),
+            default_index: None,
             partial: Vec::new(),
             action: Vec::new(),
             items: Vec::new(),
@@ -71,6 +74,12 @@ impl Default for Scanner {
 }
 
 impl Scanner {
+    /// A scanner of the bulk posted to `path`: `/_bulk`, or `/{index}/_bulk`.
+    pub fn of_path(path: &str) -> Self {
+        let index = path.strip_suffix("/_bulk").and_then(|before| before.strip_prefix('/'));
+        Self { default_index: index.filter(|index| !index.is_empty()).map(str::to_owned), ..Self::default() }
+    }
+
     /// Reads the next piece of the body.
     ///
     /// # Errors
@@ -139,8 +148,12 @@ impl Scanner {
     fn document(&mut self, line: &[u8]) -> Result<()> {
         self.tally.documents += 1;
         self.tally.bytes += (self.action.len() + line.len() + 2) as u64;
-        let index = text_after(&self.index, &self.action).context("an action without _index")?;
-        let index = std::str::from_utf8(index).context("an _index that is not UTF-8")?;
+        let index = match text_after(&self.index, &self.action) {
+            Some(index) => std::str::from_utf8(index).context("an _index that is not UTF-8")?,
+            None => {
+                self.default_index.as_deref().context("neither the action nor the path names an index")?
+            }
+        };
         match self.tally.indices.get_mut(index) {
             Some(count) => *count += 1,
             None => {

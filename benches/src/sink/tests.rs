@@ -26,6 +26,15 @@ fn scanned(body: &[u8], piece: usize) -> Result<(Tally, Vec<u8>)> {
 }
 
 #[test]
+fn an_index_may_stand_in_the_path() {
+    let body = b"{\"create\":{\"_id\":\"a\"}}\n{\"bench.seq\":1}\n";
+    let mut scanner = Scanner::of_path("/logs-1/_bulk");
+    scanner.feed(body).unwrap();
+    assert_eq!(scanner.finish().unwrap().0.indices["logs-1"], 1);
+    assert!(Scanner::of_path("/_bulk").feed(body).is_err(), "nobody names an index");
+}
+
+#[test]
 fn pieces_of_any_size_count_the_same() {
     let body = bulk_of(&[0, 1, 2, 1000], 0);
     for piece in [1, 2, 7, 64, 100_000] {

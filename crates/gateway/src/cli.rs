@@ -71,7 +71,10 @@ impl Cli {
                 match text {
                     Ok(text) => say(text.trim_end()),
                     Err(constructs) => {
-                        complain(&format!("forebay: the schema cannot be described: {}", constructs.join(", ")));
+                        complain(&format!(
+                            "forebay: the schema cannot be described: {}",
+                            constructs.join(", ")
+                        ));
                         return ExitCode::FAILURE;
                     }
                 }

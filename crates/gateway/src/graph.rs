@@ -38,23 +38,32 @@ impl Blueprint {
         for (name, config) in &settings.sinks {
             match config.build(name, &context) {
                 Ok(sink) => sinks.push((Arc::from(name.as_str()), sink)),
-                Err(found) => faults.extend(
-                    found.into_iter().map(|fault| locator.fault(&format!("sinks.{name}.{}", fault.path), fault.message, None)),
-                ),
+                Err(found) => faults.extend(found.into_iter().map(|fault| {
+                    locator.fault(&format!("sinks.{name}.{}", fault.path), fault.message, None)
+                })),
             }
         }
-        faults.extend(settings.dead_letters.faults().into_iter().map(|(path, message)| {
-            locator.fault(&format!("dead_letters.{path}"), message, None)
-        }));
-        faults.extend(settings.receivers.faults().into_iter().map(|(path, message)| {
-            locator.fault(&format!("receivers.{path}"), message, None)
-        }));
+        faults.extend(
+            settings
+                .dead_letters
+                .faults()
+                .into_iter()
+                .map(|(path, message)| locator.fault(&format!("dead_letters.{path}"), message, None)),
+        );
+        faults.extend(
+            settings
+                .receivers
+                .faults()
+                .into_iter()
+                .map(|(path, message)| locator.fault(&format!("receivers.{path}"), message, None)),
+        );
         let names: Vec<&str> = settings.sinks.keys().map(String::as_str).collect();
         match Plan::build(&settings.routes(), settings.route_mode, &settings.documents.promote, &names) {
             Ok(plan) if faults.is_empty() => return Ok(Self { settings, plan, sinks }),
             Ok(_) => {}
             Err(found) => faults.extend(found.into_iter().map(|fault| {
-                let meant = fault.unknown_sink.as_deref().and_then(|name| nearest(name, names.iter().copied()));
+                let meant =
+                    fault.unknown_sink.as_deref().and_then(|name| nearest(name, names.iter().copied()));
                 locator.fault(&format!("routes{}", fault.path), fault.message, meant)
             })),
         }
@@ -66,7 +75,8 @@ impl Blueprint {
     pub async fn start(self) -> anyhow::Result<Graph> {
         let Self { settings, plan, sinks } = self;
         let ledger = Arc::new(Ledger::default());
-        let budget = Budget::new(settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()));
+        let budget =
+            Budget::new(settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()));
         let dead_letters = Arc::new(
             DeadLetterDir::open(&settings.dead_letters)
                 .with_context(|| format!("dead letters in {}", settings.dead_letters.path.display()))?,
@@ -74,18 +84,26 @@ impl Blueprint {
         let outlets: Vec<Outlet> = sinks
             .into_iter()
             .map(|(name, sink)| {
-                let config = settings.sinks.get(&*name).map(|config| config.delivery().clone()).unwrap_or_default();
-                let handle =
-                    Delivery::start(Arc::clone(&name), sink, config, Arc::clone(&budget), Arc::clone(&dead_letters) as _);
+                let config =
+                    settings.sinks.get(&*name).map(|config| config.delivery().clone()).unwrap_or_default();
+                let handle = Delivery::start(
+                    Arc::clone(&name),
+                    sink,
+                    config,
+                    Arc::clone(&budget),
+                    Arc::clone(&dead_letters) as _,
+                );
                 Outlet { name, handle }
             })
             .collect();
-        let handles = outlets.iter().map(|outlet| (Arc::clone(&outlet.name), outlet.handle.clone())).collect();
+        let handles =
+            outlets.iter().map(|outlet| (Arc::clone(&outlet.name), outlet.handle.clone())).collect();
         let documents = &settings.documents;
         let window = EventWindow::new(documents.max_event_age.0, documents.max_event_lead.0);
         let intake = Arc::new(Intake::new(plan, outlets, &ledger, limits(&settings), window, budget));
         let closing = CancellationToken::new();
-        let started = receivers::start(&settings.receivers, Arc::clone(&intake), &ledger, closing.clone()).await?;
+        let started =
+            receivers::start(&settings.receivers, Arc::clone(&intake), &ledger, closing.clone()).await?;
         Ok(Graph { settings, ledger, intake, handles, dead_letters, started, closing })
     }
 }
@@ -93,8 +111,14 @@ impl Blueprint {
 fn limits(settings: &Settings) -> Limits {
     let default = Limits::default();
     Limits {
-        max_records: settings.limits.max_records_per_request.map_or(default.max_records, |most| most as usize),
-        max_record_bytes: settings.limits.max_record_size.map_or(default.max_record_bytes, |size| size.as_usize()),
+        max_records: settings
+            .limits
+            .max_records_per_request
+            .map_or(default.max_records, |most| most as usize),
+        max_record_bytes: settings
+            .limits
+            .max_record_size
+            .map_or(default.max_record_bytes, |size| size.as_usize()),
     }
 }
 

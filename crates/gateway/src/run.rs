@@ -16,13 +16,17 @@ pub fn run(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
         Some(threads) => threads as usize,
         None => std::thread::available_parallelism()?.get(),
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().thread_name("worker").build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .thread_name("worker")
+        .build()?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         threads,
         memory_available_bytes = memory::available(),
-        memory_budget_bytes = blueprint.settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()),
+        memory_budget_bytes =
+            blueprint.settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()),
         "starting"
     );
     runtime.block_on(serve(blueprint))
@@ -68,15 +72,19 @@ fn close_books(ledger: &Ledger) -> bool {
         })
     }).collect();
     let mut balanced = ledger.doors().iter().all(|door| door.balances());
-    let accounts: Vec<Value> = ledger.accounts().iter().map(|account| {
-        let mut entry = json!({ "sink": *account.sink, "route": *account.route, "owed": account.owed() });
-        for outcome in Outcome::ALL {
-            entry[outcome.name()] = account.settled(outcome).into();
-        }
-        entry["in_flight"] = account.in_flight().into();
-        balanced &= account.in_flight() == 0;
-        entry
-    }).collect();
+    let accounts: Vec<Value> = ledger
+        .accounts()
+        .iter()
+        .map(|account| {
+            let mut entry = json!({ "sink": *account.sink, "route": *account.route, "owed": account.owed() });
+            for outcome in Outcome::ALL {
+                entry[outcome.name()] = account.settled(outcome).into();
+            }
+            entry["in_flight"] = account.in_flight().into();
+            balanced &= account.in_flight() == 0;
+            entry
+        })
+        .collect();
     let line = json!({
         "timestamp": jiff::Timestamp::now().to_string(), "level": "INFO", "message": "ledger",
         "balanced": balanced, "doors": doors, "accounts": accounts,

@@ -123,7 +123,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             receivers: Receivers::default(),
-            sinks: BTreeMap::from([("files".to_owned(), SinkConfig::File(forebay_sinks::file::Config::default()))]),
+            sinks: BTreeMap::from([(
+                "files".to_owned(),
+                SinkConfig::File(forebay_sinks::file::Config::default()),
+            )]),
             routes: Vec::new(),
             route_mode: Mode::default(),
             documents: DocumentSettings::default(),
@@ -222,7 +225,8 @@ mod tests {
         let text = "sinks: {es: {type: blackhole, delivery: {batch: {max_bytes: 0}}}}\nroutes: [{name: a, to: [ess], index: A}]\n";
         let loaded = config::load::<Settings>(text, &ProcessEnvironment).unwrap();
         let faults = Blueprint::draw(loaded.value, &loaded.locator).unwrap_err();
-        let places: Vec<(usize, &str)> = faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
+        let places: Vec<(usize, &str)> =
+            faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
         assert_eq!(
             places,
             [(1, "sinks.es.delivery.batch.max_bytes"), (2, "routes[0].to[0]"), (2, "routes[0].index")]

@@ -51,7 +51,9 @@ pub enum Refusal {
 }
 
 /// How OTLP records get their ids.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OtlpIds {
     /// From the content, for requests in which every record carries a time: a client's retry is recognised.
@@ -128,7 +130,12 @@ impl Intake {
     }
 
     /// Admits an `ExportLogsServiceRequest`. Counts its records at `door`.
-    pub fn admit_otlp_logs(&self, mut request: Request, door: &Door, ids: OtlpIds) -> Result<Admitted, Refusal> {
+    pub fn admit_otlp_logs(
+        &self,
+        mut request: Request,
+        door: &Door,
+        ids: OtlpIds,
+    ) -> Result<Admitted, Refusal> {
         let arrived = crate::time::now();
         let checked = self.check_otlp(&request.bytes, arrived).and_then(|(index, layout)| match layout {
             otlp::Layout::Canonical => Ok(index),
@@ -139,7 +146,9 @@ impl Intake {
         });
         let index = unless_malformed(checked, door)?;
         let ids = match ids {
-            OtlpIds::Content if index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0) => {
+            OtlpIds::Content
+                if index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0) =>
+            {
                 Ids::Content(crate::ids::content_ids(&request.bytes, &index))
             }
             OtlpIds::None => Ids::None,
@@ -149,7 +158,12 @@ impl Intake {
     }
 
     /// Admits JSON records. Counts them at `door`.
-    pub fn admit_json(&self, request: Request, door: &Door, options: &JsonOptions) -> Result<Admitted, Refusal> {
+    pub fn admit_json(
+        &self,
+        request: Request,
+        door: &Door,
+        options: &JsonOptions,
+    ) -> Result<Admitted, Refusal> {
         let arrived = crate::time::now();
         let mut index = Index::default();
         let context = CheckContext { limits: &self.limits, arrived, window: &self.window };
@@ -191,7 +205,8 @@ impl Intake {
         let rejected = std::mem::take(&mut index.rejected);
         let bytes = request.bytes.len() + index_bytes(&index, &ids);
         let parcels = parcels(&index);
-        let reserved = request.lease.resize(bytes).map_err(Refusal::from).and_then(|()| self.reserve(&parcels));
+        let reserved =
+            request.lease.resize(bytes).map_err(Refusal::from).and_then(|()| self.reserve(&parcels));
         let permits = reserved.inspect_err(|_| door.count(0, 0, records + rejected.count))?;
         door.count(records, rejected.count, 0);
         let Request { bytes, lease, receiver } = request;
@@ -218,12 +233,7 @@ impl Intake {
         Ok(permits)
     }
 
-    fn hand_out(
-        &self,
-        body: &Arc<Body>,
-        parcels: Parcels,
-        mut permits: Vec<Option<Permits<'_>>>,
-    ) -> Receipt {
+    fn hand_out(&self, body: &Arc<Body>, parcels: Parcels, mut permits: Vec<Option<Permits<'_>>>) -> Receipt {
         let receipt = Receipt::open();
         if parcels.unrouted > 0 {
             receipt.claim(&self.unrouted, parcels.unrouted).settle(Outcome::Unrouted, parcels.unrouted);

@@ -49,7 +49,9 @@ pub struct Share {
 }
 
 /// What happens to records that a sink refuses for good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRefused {
     /// Kept in the dead letters; the client is told success, with a message that names their number.

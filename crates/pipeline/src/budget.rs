@@ -42,7 +42,9 @@ impl Budget {
 
     fn take(&self, bytes: usize) -> Result<(), Exhausted> {
         self.used
-            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|after| *after <= self.limit))
+            .fetch_update(Relaxed, Relaxed, |used| {
+                used.checked_add(bytes).filter(|after| *after <= self.limit)
+            })
             .map(|_| ())
             .map_err(|used| Exhausted { wanted: bytes, used, limit: self.limit })
     }

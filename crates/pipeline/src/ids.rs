@@ -144,7 +144,13 @@ mod tests {
     fn index(records: &[(u32, u32)]) -> Index {
         let mut index = Index { groups: vec![Group::default()], ..Index::default() };
         for (offset, len) in records {
-            let entry = Entry { time: 1_700_000_000_000_000_000, offset: *offset, len: *len, aux: 0, flags: Entry::HAS_TIME };
+            let entry = Entry {
+                time: 1_700_000_000_000_000_000,
+                offset: *offset,
+                len: *len,
+                aux: 0,
+                flags: Entry::HAS_TIME,
+            };
             index.push(entry, RouteSet(1), 0);
         }
         index
@@ -164,7 +170,9 @@ mod tests {
     fn resource_and_scope_are_part_of_the_id() {
         let body = b"ab-record";
         let mut ids = Vec::new();
-        for (resource, scope) in [((0, 0), (0, 0)), ((0, 1), (0, 0)), ((0, 0), (0, 1)), ((0, 1), (1, 1)), ((1, 1), (0, 1))] {
+        for (resource, scope) in
+            [((0, 0), (0, 0)), ((0, 1), (0, 0)), ((0, 0), (0, 1)), ((0, 1), (1, 1)), ((1, 1), (0, 1))]
+        {
             let mut records = index(&[(3, 6)]);
             records.groups[0] = Group { resource, scope, ..Group::default() };
             ids.extend(content_ids(body, &records));

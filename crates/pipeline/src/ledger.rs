@@ -218,7 +218,9 @@ impl Ledger {
     /// The account of this sink and route, opened on first use.
     pub fn account(&self, sink: &str, route: &str) -> Arc<Account> {
         let mut accounts = self.accounts.write();
-        if let Some(account) = accounts.iter().find(|account| &*account.sink == sink && &*account.route == route) {
+        if let Some(account) =
+            accounts.iter().find(|account| &*account.sink == sink && &*account.route == route)
+        {
             return Arc::clone(account);
         }
         let account = Arc::new(Account {

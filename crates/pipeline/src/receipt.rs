@@ -75,7 +75,13 @@ impl Receipt {
     pub fn claim(&self, account: &Arc<Account>, records: u32) -> Claim {
         account.owe(u64::from(records));
         self.0.inner.lock().outstanding += u64::from(records);
-        Claim { state: Arc::clone(&self.0), account: Arc::clone(account), owed: records, reason: None, retry_after: None }
+        Claim {
+            state: Arc::clone(&self.0),
+            account: Arc::clone(account),
+            owed: records,
+            reason: None,
+            retry_after: None,
+        }
     }
 
     /// Waits until every claim is settled. Call it after the last claim was made.

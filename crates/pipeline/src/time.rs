@@ -60,28 +60,50 @@ impl TimestampWriter {
             self.second = second;
             self.write_second(second);
         }
-        write_digits(&mut self.text[20..29], time.rem_euclid(NANOS) as u32);
+        write_digits::<9>(field(&mut self.text, 20), time.rem_euclid(NANOS) as u32);
         &self.text
     }
 
     fn write_second(&mut self, second: i64) {
         let (year, month, day) = civil(second.div_euclid(SECONDS_PER_DAY));
         let of_day = second.rem_euclid(SECONDS_PER_DAY) as u32;
-        write_digits(&mut self.text[0..4], year as u32);
-        write_digits(&mut self.text[5..7], month);
-        write_digits(&mut self.text[8..10], day);
-        write_digits(&mut self.text[11..13], of_day / 3_600);
-        write_digits(&mut self.text[14..16], of_day / 60 % 60);
-        write_digits(&mut self.text[17..19], of_day % 60);
+        write_digits::<4>(field(&mut self.text, 0), year as u32);
+        write_digits::<2>(field(&mut self.text, 5), month);
+        write_digits::<2>(field(&mut self.text, 8), day);
+        write_digits::<2>(field(&mut self.text, 11), of_day / 3_600);
+        write_digits::<2>(field(&mut self.text, 14), of_day / 60 % 60);
+        write_digits::<2>(field(&mut self.text, 17), of_day % 60);
     }
 }
 
-/// Fills `out` with the decimal digits of `value`, zeros in front.
-fn write_digits(out: &mut [u8], mut value: u32) {
-    for digit in out.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
+/// `00`, `01` ... `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
     }
+    pairs
+};
+
+/// Fills `out` with the decimal digits of `value`, zeros in front: two at a time from the end.
+#[inline]
+fn write_digits<const N: usize>(out: &mut [u8; N], mut value: u32) {
+    let (first, pairs) = out.as_rchunks_mut::<2>();
+    for pair in pairs.iter_mut().rev() {
+        *pair = PAIRS[(value % 100) as usize];
+        value /= 100;
+    }
+    if let Some(digit) = first.first_mut() {
+        *digit = b'0' + (value % 10) as u8;
+    }
+}
+
+/// `N` bytes of `text` from `at` on.
+#[inline]
+fn field<const N: usize>(text: &mut [u8; RFC3339_CHARS], at: usize) -> &mut [u8; N] {
+    text[at..].first_chunk_mut().unwrap_or_else(|| unreachable!("the fields of a timestamp lie inside of it"))
 }
 
 /// Which event times may choose a destination by date. An event outside goes to the day of its arrival, keeps its own time, and is

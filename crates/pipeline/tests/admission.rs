@@ -77,7 +77,8 @@ fn house(budget: usize, max_queued_shares: usize, permits: usize) -> House {
     let outlet = |(name, sink): (&str, &Arc<Gated>)| {
         let config = DeliveryConfig { max_queued_shares, ..DeliveryConfig::default() };
         let sink = Arc::clone(sink) as Arc<dyn Sink>;
-        let handle = Delivery::start(name.into(), sink, config, Arc::clone(&budget), Arc::clone(&letters_dir) as _);
+        let handle =
+            Delivery::start(name.into(), sink, config, Arc::clone(&budget), Arc::clone(&letters_dir) as _);
         Outlet { name: name.into(), handle }
     };
     let outlets = ["a", "b"].into_iter().zip(&sinks).map(outlet).collect();
@@ -170,7 +171,8 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
     let house = house(1 << 20, 1024, 100);
     let body = |times: &[u64]| {
         let record = |time: &u64| LogRecord { time_unix_nano: *time, ..LogRecord::default() };
-        let scope_logs = vec![ScopeLogs { log_records: times.iter().map(record).collect(), ..ScopeLogs::default() }];
+        let scope_logs =
+            vec![ScopeLogs { log_records: times.iter().map(record).collect(), ..ScopeLogs::default() }];
         let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
         Bytes::from(ExportLogsServiceRequest { resource_logs }.encode_to_vec())
     };
@@ -189,6 +191,9 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
         lease: house.intake.budget().lease(3).unwrap(),
         receiver: "otlp".into(),
     };
-    assert!(matches!(house.intake.admit_otlp_logs(request, &door, OtlpIds::Content), Err(Refusal::Malformed(_))));
+    assert!(matches!(
+        house.intake.admit_otlp_logs(request, &door, OtlpIds::Content),
+        Err(Refusal::Malformed(_))
+    ));
     assert_eq!((door.unread(), door.admitted()), (1, 5));
 }

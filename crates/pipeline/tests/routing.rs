@@ -6,7 +6,9 @@ use forebay_pipeline::time::EventWindow;
 use forebay_pipeline::wire::json::{self, JsonOptions};
 use forebay_pipeline::wire::{CheckContext, Index, Limits, otlp};
 use forebay_proto::collector::ExportLogsServiceRequest;
-use forebay_proto::common::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value};
+use forebay_proto::common::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value,
+};
 use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
 use forebay_proto::resource::Resource;
 use prost::Message as _;
@@ -54,7 +56,11 @@ fn request(
     ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
             resource: Some(Resource { attributes: resource, ..Resource::default() }),
-            scope_logs: vec![ScopeLogs { scope: Some(scope), log_records: records, schema_url: String::new() }],
+            scope_logs: vec![ScopeLogs {
+                scope: Some(scope),
+                log_records: records,
+                schema_url: String::new(),
+            }],
             schema_url: "https://example.test/1".to_owned(),
         }],
     }
@@ -264,8 +270,11 @@ fn every_place_of_a_log_record_can_be_routed_on() {
 fn values_of_one_record_do_not_leak_into_the_next() {
     let plan = plan(&[r#"{"field":"a","equals":1}"#], Mode::FirstMatch);
     let list = Value::ArrayValue(ArrayValue { values: vec![] });
-    let records =
-        vec![record(vec![attribute("a", Value::IntValue(1))]), record(vec![]), record(vec![attribute("a", list)])];
+    let records = vec![
+        record(vec![attribute("a", Value::IntValue(1))]),
+        record(vec![]),
+        record(vec![attribute("a", list)]),
+    ];
     let request = request(vec![], InstrumentationScope::default(), records);
     assert_eq!(otlp_routes(&plan, &request), [vec![0], vec![], vec![]]);
     assert_eq!(json_routes(&plan, "{\"a\":1}\n{}\n"), [vec![0], vec![]]);

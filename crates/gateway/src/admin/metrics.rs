@@ -63,7 +63,9 @@ impl Exporter {
 
     fn doors(&self) {
         for door in self.ledger.doors() {
-            let of = |name: &'static str| vec![Label::new("receiver", Arc::clone(&door.receiver)), Label::new("outcome", name)];
+            let of = |name: &'static str| {
+                vec![Label::new("receiver", Arc::clone(&door.receiver)), Label::new("outcome", name)]
+            };
             counter!("forebay_receiver_records_total", of("admitted")).absolute(door.admitted());
             counter!("forebay_receiver_records_total", of("rejected")).absolute(door.rejected());
             counter!("forebay_receiver_records_total", of("refused")).absolute(door.refused());
@@ -81,8 +83,12 @@ impl Exporter {
 
     fn accounts(&self) {
         for account in self.ledger.accounts() {
-            let labels =
-                || vec![Label::new("sink", Arc::clone(&account.sink)), Label::new("route", Arc::clone(&account.route))];
+            let labels = || {
+                vec![
+                    Label::new("sink", Arc::clone(&account.sink)),
+                    Label::new("route", Arc::clone(&account.route)),
+                ]
+            };
             for outcome in Outcome::ALL {
                 let mut labels = labels();
                 labels.push(Label::new("outcome", outcome.name()));
@@ -119,9 +125,12 @@ impl Exporter {
             counter!("forebay_delivery_payloads_total", sink()).absolute(stats.attempts.load(Relaxed));
             counter!("forebay_delivery_sent_bytes_total", sink()).absolute(stats.sent_bytes.load(Relaxed));
             counter!("forebay_delivery_splits_total", sink()).absolute(stats.splits.load(Relaxed));
-            counter!("forebay_delivery_given_up_records_total", sink()).absolute(stats.given_up_records.load(Relaxed));
-            counter!("forebay_delivery_expired_records_total", sink()).absolute(stats.expired_records.load(Relaxed));
-            counter!("forebay_delivery_burial_failures_total", sink()).absolute(stats.burial_failures.load(Relaxed));
+            counter!("forebay_delivery_given_up_records_total", sink())
+                .absolute(stats.given_up_records.load(Relaxed));
+            counter!("forebay_delivery_expired_records_total", sink())
+                .absolute(stats.expired_records.load(Relaxed));
+            counter!("forebay_delivery_burial_failures_total", sink())
+                .absolute(stats.burial_failures.load(Relaxed));
             for kind in RetryKind::ALL {
                 let mut labels = sink();
                 labels.push(Label::new("kind", kind.name()));
@@ -145,22 +154,34 @@ impl Exporter {
 /// Help texts, in the order of the page.
 fn describe() {
     let counters = [
-        ("forebay_receiver_received_records_total", "Records read from clients: admitted + rejected + refused."),
+        (
+            "forebay_receiver_received_records_total",
+            "Records read from clients: admitted + rejected + refused.",
+        ),
         ("forebay_receiver_records_total", "Records by what became of them at the door."),
         ("forebay_receiver_unread_requests_total", "Requests turned away before their records were counted."),
         ("forebay_receiver_bytes_total", "Bytes of request bodies as they came."),
         ("forebay_receiver_answers_total", "Requests by what their client was told."),
-        ("forebay_sink_owed_records_total", "Records that sinks took on: the sum of all outcomes and those in flight."),
+        (
+            "forebay_sink_owed_records_total",
+            "Records that sinks took on: the sum of all outcomes and those in flight.",
+        ),
         ("forebay_sink_records_total", "Records by how the debt for them was settled."),
         ("forebay_delivery_payloads_total", "Payloads sent."),
         ("forebay_delivery_sent_bytes_total", "Bytes of payloads as sent."),
         ("forebay_delivery_splits_total", "Payloads cut in half because the sink found them too large."),
         ("forebay_delivery_retries_total", "Payloads that came back to be sent again, whole or in part."),
-        ("forebay_delivery_given_up_records_total", "Records dropped unsent because their client had gone or was told to retry."),
+        (
+            "forebay_delivery_given_up_records_total",
+            "Records dropped unsent because their client had gone or was told to retry.",
+        ),
         ("forebay_delivery_expired_records_total", "Records that failed for longer than retry.max_age."),
         ("forebay_delivery_burial_failures_total", "Attempts to keep dead letters that failed."),
         ("forebay_dead_letters_total", "Records kept in the dead letters."),
-        ("forebay_events_outside_window_total", "Events whose time was too far off to choose their destination."),
+        (
+            "forebay_events_outside_window_total",
+            "Events whose time was too far off to choose their destination.",
+        ),
         ("forebay_task_panics_total", "Tasks that panicked."),
     ];
     for (name, help) in counters {

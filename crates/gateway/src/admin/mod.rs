@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use forebay_pipeline::deliver::Handle;
 use forebay_pipeline::task;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ impl Health {
 #[derive(Debug)]
 struct Shared {
     health: Arc<Health>,
+    deliveries: Vec<(Arc<str>, Handle)>,
     exporter: Exporter,
 }
 
@@ -74,7 +76,8 @@ pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::
         .map_err(|error| anyhow::anyhow!("cannot listen on {listen} (admin): {error}"))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let shared = Arc::new(Shared { health, exporter: Exporter::new(graph) });
+    let shared =
+        Arc::new(Shared { health, deliveries: graph.handles.clone(), exporter: Exporter::new(graph) });
     let app = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -92,7 +95,12 @@ pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::
 }
 
 async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    answer(shared.health.is_alive(), "alive", "the workers make no progress")
+    let delivering = shared.health.draining.load(Relaxed)
+        || shared.deliveries.iter().all(|(_, handle)| handle.is_running());
+    match shared.health.is_alive() {
+        true => answer(delivering, "alive", "delivery to a sink has ended"),
+        false => answer(false, "", "the workers make no progress"),
+    }
 }
 
 async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

@@ -47,6 +47,7 @@ pub fn schema_of<T: JsonSchema>() -> Schema {
 }
 
 /// Constructs of the schema that `load` cannot check; empty for a configuration that may be shipped.
+#[cfg(test)]
 pub fn unsupported(schema: &Schema) -> Vec<String> {
     Shapes::compile(schema).err().unwrap_or_default()
 }

@@ -48,7 +48,10 @@ impl Client {
             match headers.get("grpc-status").map(http::HeaderValue::as_bytes) {
                 Some(b"0") => return Ok(()),
                 Some(b"14") => tokio::time::sleep(PAUSE).await,
-                other => bail!("the gateway answered with gRPC status {other:?}: {:?}", headers.get("grpc-message")),
+                other => bail!(
+                    "the gateway answered with gRPC status {other:?}: {:?}",
+                    headers.get("grpc-message")
+                ),
             }
         }
         bail!("the gateway refused the same request {TRIES} times")
@@ -60,7 +63,9 @@ impl Client {
         for _ in 0..TRIES {
             match self.post("", "application/x-ndjson", lines.clone()).await? {
                 (StatusCode::OK, _) => return Ok(()),
-                (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => tokio::time::sleep(PAUSE).await,
+                (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => {
+                    tokio::time::sleep(PAUSE).await
+                }
                 (other, _) => bail!("the gateway answered {other}"),
             }
         }
@@ -68,7 +73,12 @@ impl Client {
     }
 
     /// One request; the headers of the answer with its trailers.
-    async fn post(&self, path: &str, content_type: &str, body: Bytes) -> anyhow::Result<(StatusCode, HeaderMap)> {
+    async fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+    ) -> anyhow::Result<(StatusCode, HeaderMap)> {
         let request = Request::post(format!("http://{}/{path}", self.address))
             .header("content-type", content_type)
             .header("te", "trailers")

@@ -35,7 +35,10 @@ fn event(n: u64) -> Event {
         0 | 1 => (
             "ai-persona",
             format!("persona {} answered turn {n}", dice % 97),
-            vec![("mood", Fact::Text(pick(&["curious", "calm", "amused"]))), ("value", Fact::Number((dice % 100) as f64 / 100.0))],
+            vec![
+                ("mood", Fact::Text(pick(&["curious", "calm", "amused"]))),
+                ("value", Fact::Number((dice % 100) as f64 / 100.0)),
+            ],
         ),
         2 => (
             pick(&["security", "cerberus"]),
@@ -68,12 +71,14 @@ pub fn otlp(first: u64, records: u64) -> Vec<u8> {
     };
     let scope = InstrumentationScope { name: "demo.mix".to_owned(), ..InstrumentationScope::default() };
     let scope_logs = vec![ScopeLogs { scope: Some(scope), log_records, schema_url: String::new() }];
-    let resource_logs = vec![ResourceLogs { resource: Some(resource), scope_logs, schema_url: String::new() }];
+    let resource_logs =
+        vec![ResourceLogs { resource: Some(resource), scope_logs, schema_url: String::new() }];
     ExportLogsServiceRequest { resource_logs }.encode_to_vec()
 }
 
 fn log_record(n: u64, event: Event) -> LogRecord {
-    let mut attributes = vec![text("component", event.component), attribute("sequence", Value::IntValue(n as i64))];
+    let mut attributes =
+        vec![text("component", event.component), attribute("sequence", Value::IntValue(n as i64))];
     attributes.extend(event.facts.into_iter().map(|(name, fact)| match fact {
         Fact::Text(value) => text(name, value),
         Fact::Number(value) => attribute(name, Value::DoubleValue(value)),

@@ -44,8 +44,15 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 async fn demonstrate(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut gateway = Gateway::start(&args.dir).await?;
-    say(&format!("Forebay {} is running; its configuration is {}", env!("CARGO_PKG_VERSION"), gateway.config.display()));
-    say(&format!("  OTLP gRPC {}   OTLP HTTP {}   JSON {}", gateway.otlp_grpc, gateway.otlp_http, gateway.json));
+    say(&format!(
+        "Forebay {} is running; its configuration is {}",
+        env!("CARGO_PKG_VERSION"),
+        gateway.config.display()
+    ));
+    say(&format!(
+        "  OTLP gRPC {}   OTLP HTTP {}   JSON {}",
+        gateway.otlp_grpc, gateway.otlp_http, gateway.json
+    ));
     say(&format!("  metrics http://{}/metrics", gateway.admin));
     let begin = Instant::now();
     let sent = send(&gateway, args.records).await?;
@@ -93,7 +100,8 @@ async fn send(gateway: &Gateway, records: u64) -> anyhow::Result<u64> {
         }
     });
     let both = async { tokio::try_join!(otlp, json) };
-    let (otlp, json) = tokio::time::timeout(Duration::from_secs(600), both).await.context("no answer for ten minutes")??;
+    let (otlp, json) =
+        tokio::time::timeout(Duration::from_secs(600), both).await.context("no answer for ten minutes")??;
     progress.finish();
     Ok(otlp + json)
 }

@@ -38,7 +38,8 @@ impl Report {
     }
 
     fn sum(&self, name: &str, label: &str) -> f64 {
-        let matching = self.ledger.iter().filter(|(series, _)| series.starts_with(name) && series.contains(label));
+        let matching =
+            self.ledger.iter().filter(|(series, _)| series.starts_with(name) && series.contains(label));
         matching.map(|(_, value)| value).sum()
     }
 }
@@ -52,15 +53,28 @@ impl fmt::Display for Report {
         writeln!(f, "{:<44} {:>12}", "total in the files", self.files.values().sum::<u64>())?;
         writeln!(f, "{:<44} {:>12}\n", "total acknowledged to the clients", self.sent)?;
         let seconds = self.took.as_secs_f64();
-        writeln!(f, "{:.1} s, {:.0} records/s here, with acknowledgements and fsync", seconds, self.sent as f64 / seconds)?;
+        writeln!(
+            f,
+            "{:.1} s, {:.0} records/s here, with acknowledgements and fsync",
+            seconds,
+            self.sent as f64 / seconds
+        )?;
         if let Some(cpu) = self.cpu_seconds {
-            writeln!(f, "{:.2} microseconds of the gateway's CPU time per record", cpu * 1e6 / self.sent as f64)?;
+            writeln!(
+                f,
+                "{:.2} microseconds of the gateway's CPU time per record",
+                cpu * 1e6 / self.sent as f64
+            )?;
         }
         writeln!(f, "\nThe ledger, in records")?;
-        let door = |outcome: &str| self.sum("forebay_receiver_records_total", &format!("outcome=\"{outcome}\""));
+        let door =
+            |outcome: &str| self.sum("forebay_receiver_records_total", &format!("outcome=\"{outcome}\""));
         let received = self.sum("forebay_receiver_received_records_total", "");
         let (admitted, rejected, refused) = (door("admitted"), door("rejected"), door("refused"));
-        writeln!(f, "  door   received {received} = admitted {admitted} + rejected {rejected} + refused {refused}")?;
+        writeln!(
+            f,
+            "  door   received {received} = admitted {admitted} + rejected {rejected} + refused {refused}"
+        )?;
         let debt = |outcome: &str| self.sum("forebay_sink_records_total", &format!("outcome=\"{outcome}\""));
         let owed = self.sum("forebay_sink_owed_records_total", "");
         let in_flight = self.sum("forebay_sink_in_flight_records", "");

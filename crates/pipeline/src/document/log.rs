@@ -63,7 +63,7 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
     }
 
     fn record(&mut self, item: u32, head: &LogHead<'a>) {
-        let Scratch { time, group, slots } = &mut *self.scratch;
+        let Scratch { time, observed, group, slots } = &mut *self.scratch;
         let entry = self.body.entry(item);
         let out = &mut *self.out;
         self.start = out.len();
@@ -79,7 +79,7 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
         out.push(b'"');
         if head.observed_time != 0 {
             out.extend_from_slice(b",\"observed_timestamp\":\"");
-            write_time(head.observed_time, time, out);
+            write_time(head.observed_time, observed, out);
             out.push(b'"');
         }
         write_severity(head, out);

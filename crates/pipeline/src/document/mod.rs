@@ -39,6 +39,8 @@ pub struct DocumentWriter {
 #[derive(Clone, Debug)]
 struct Scratch {
     time: TimestampWriter,
+    /// Records are often observed in another second than that of their event, and a writer remembers one.
+    observed: TimestampWriter,
     group: GroupText,
     slots: Slots,
 }
@@ -53,7 +55,14 @@ impl DocumentWriter {
             }
         }
         let group = GroupText::new(promoted);
-        Self { scratch: Scratch { time: TimestampWriter::default(), group, slots: Slots::default() } }
+        Self {
+            scratch: Scratch {
+                time: TimestampWriter::default(),
+                observed: TimestampWriter::default(),
+                group,
+                slots: Slots::default(),
+            },
+        }
     }
 
     /// Appends the records of `share` to `out` in order, each as `framing` begins it, the document, and a line break.

@@ -42,10 +42,10 @@ impl<'p, 'b> Matcher<'p, 'b> {
         self.group.fill(EMPTY);
     }
 
-    /// Whether a top-level member with this raw key is worth handing over. An escaped key may be any key.
+    /// Whether a top-level member with this raw key is worth handing over. Not for escaped keys: one may be any key.
     #[inline]
     pub fn wants_json(&self, key: &[u8]) -> bool {
-        self.plan.fields.json.may_hold(key.len()) || (!self.record.is_empty() && key.contains(&b'\\'))
+        self.plan.fields.json.may_hold(key.len())
     }
 
     /// One top-level member of a JSON record.
@@ -149,7 +149,9 @@ impl<'p, 'b> Matcher<'p, 'b> {
         let plan = self.plan;
         for (field, slot, rest) in &plan.fields.fixed {
             let value = match field {
-                Fixed::Level if head.severity_text.is_empty() => severity_name(head.severity_number).map(Value::Str),
+                Fixed::Level if head.severity_text.is_empty() => {
+                    severity_name(head.severity_number).map(Value::Str)
+                }
                 Fixed::Level => text(head.severity_text),
                 Fixed::SeverityNumber => Some(head.severity_number)
                     .filter(|number| *number != 0)

@@ -1,10 +1,10 @@
 //! The compiled routes: what the configuration says, checked and ready to be asked.
 
+use super::RouteSet;
 use super::config::{Mode, RouteConfig};
 use super::fields::FieldTable;
 use super::predicate::Predicate;
 use super::template::Template;
-use super::RouteSet;
 use crate::body::OnRefused;
 use crate::record::Value;
 use parking_lot::Mutex;
@@ -46,14 +46,23 @@ pub struct Plan {
 impl Plan {
     /// Compiles `configs`. `sinks` are the names that routes may send to, `promote` the resource attributes that records borrow. All
     /// faults are returned at once.
-    pub fn build(configs: &[RouteConfig], mode: Mode, promote: &[String], sinks: &[&str]) -> Result<Self, Vec<RouteFault>> {
+    pub fn build(
+        configs: &[RouteConfig],
+        mode: Mode,
+        promote: &[String],
+        sinks: &[&str],
+    ) -> Result<Self, Vec<RouteFault>> {
         let mut faults = Vec::new();
-        let mut fault = |path: String, message: String| faults.push(RouteFault { path, message, unknown_sink: None });
+        let mut fault =
+            |path: String, message: String| faults.push(RouteFault { path, message, unknown_sink: None });
         if configs.is_empty() {
             fault(String::new(), "there is no route: every record would be dropped".to_owned());
         }
         if configs.len() > RouteSet::MAX_ROUTES {
-            fault(String::new(), format!("{} routes, at most {} are possible", configs.len(), RouteSet::MAX_ROUTES));
+            fault(
+                String::new(),
+                format!("{} routes, at most {} are possible", configs.len(), RouteSet::MAX_ROUTES),
+            );
         }
         let mut fields = FieldTable::new(promote);
         let mut routes: Vec<Route> = Vec::new();
@@ -139,7 +148,13 @@ impl Route {
             faults.push(RouteFault::new(at("index"), message));
             Template::default()
         });
-        Self { name: config.name.as_str().into(), sinks: numbers, on_refused: config.on_refused, predicate, template }
+        Self {
+            name: config.name.as_str().into(),
+            sinks: numbers,
+            on_refused: config.on_refused,
+            predicate,
+            template,
+        }
     }
 }
 

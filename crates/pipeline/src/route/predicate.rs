@@ -88,7 +88,10 @@ fn compile_tests(when: &When, path: &str, faults: &mut Vec<Fault>) -> Vec<Test> 
     }
     let mut pattern = |name: &str, source: Result<String, String>| {
         let compiled = source.and_then(|source| {
-            regex::RegexBuilder::new(&source).case_insensitive(ignore_case).build().map_err(|error| error.to_string())
+            regex::RegexBuilder::new(&source)
+                .case_insensitive(ignore_case)
+                .build()
+                .map_err(|error| error.to_string())
         });
         match compiled {
             Ok(regex) => tests.push(Test::Matches(regex)),
@@ -124,7 +127,9 @@ impl Test {
     fn holds(&self, value: Option<Value<'_>>) -> bool {
         let Some(value) = value else { return matches!(self, Self::Exists(false)) };
         match self {
-            Self::OneOf { values, ignore_case } => values.iter().any(|wanted| equals(wanted, value, *ignore_case)),
+            Self::OneOf { values, ignore_case } => {
+                values.iter().any(|wanted| equals(wanted, value, *ignore_case))
+            }
             Self::Matches(regex) => text_of(value).is_some_and(|text| regex.is_match(&text)),
             Self::Exists(wanted) => *wanted,
             Self::Above { bound, or_equal } => {
@@ -146,11 +151,16 @@ fn equals(wanted: &Scalar, value: Value<'_>, ignore_case: bool) -> bool {
             other => number_of(other) == Some(*wanted as f64),
         },
         Scalar::Number(wanted) => number_of(value) == Some(*wanted),
-        Scalar::Text(wanted) => text_of(value).is_some_and(|text| {
-            text == wanted.as_str()
-                || ignore_case
-                    && (text.eq_ignore_ascii_case(wanted) || text.to_lowercase() == wanted.to_lowercase())
-        }),
+        Scalar::Text(wanted) => text_of(value)
+            .is_some_and(|text| text == wanted.as_str() || ignore_case && same_letters(&text, wanted)),
+    }
+}
+
+/// Equal but for case. Lower-casing allocates, and is left to text beyond ASCII.
+fn same_letters(one: &str, other: &str) -> bool {
+    match one.is_ascii() && other.is_ascii() {
+        true => one.eq_ignore_ascii_case(other),
+        false => one.to_lowercase() == other.to_lowercase(),
     }
 }
 

@@ -99,7 +99,8 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.starts_with(['-', '_', '+', '.']) {
         return Err(format!("makes the name `{name}`, which must not begin with `-`, `_`, `+` or `.`"));
     }
-    let forbidden = |c: char| c.is_uppercase() || c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c);
+    let forbidden =
+        |c: char| c.is_uppercase() || c.is_whitespace() || c.is_control() || "\\/*?\"<>|,#:".contains(c);
     match name.chars().find(|c| forbidden(*c)) {
         Some(c) => Err(format!("makes the name `{name}`, in which {c:?} is not allowed")),
         None => Ok(()),
@@ -135,7 +136,9 @@ mod tests {
 
     #[test]
     fn names_that_elasticsearch_would_refuse_are_refused() {
-        for bad in ["", "Logs", "-logs", "_logs", ".logs", "a b", "a/b", "a:b", "logs-%q", "logs-%", "a\u{7f}", "ÄÖ"] {
+        for bad in
+            ["", "Logs", "-logs", "_logs", ".logs", "a b", "a/b", "a:b", "logs-%q", "logs-%", "a\u{7f}", "ÄÖ"]
+        {
             assert!(Template::parse(bad).is_err(), "{bad:?}");
         }
         assert!(Template::parse(&"a".repeat(256)).is_err());

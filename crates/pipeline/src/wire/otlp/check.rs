@@ -69,7 +69,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
                 resource_logs::SCHEMA_URL => {
                     let content = message.message()?;
                     group.resource_schema_url = content.span();
-                    let url = utf8(content)?;
+                    let url = content.utf8()?;
                     self.scattered |= scopes > 0 && self.matcher.wants_schema_urls();
                     self.matcher.resource_schema_url(url);
                 }
@@ -123,7 +123,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
                 scope_logs::SCHEMA_URL => {
                     let content = message.message()?;
                     group.scope_schema_url = content.span();
-                    let url = utf8(content)?;
+                    let url = content.utf8()?;
                     self.scattered |=
                         self.index.records.len() > first_record && self.matcher.wants_schema_urls();
                     self.matcher.scope_schema_url(url);
@@ -285,11 +285,6 @@ impl<'b> Check<'_, '_, '_, 'b> {
         }
         Ok(Nested { wire: WireId::OtlpLogs, bytes: message.bytes() })
     }
-}
-
-fn utf8(content: Cursor<'_>) -> Result<&str, Malformed> {
-    std::str::from_utf8(content.bytes())
-        .map_err(|error| Malformed::Utf8 { offset: content.offset() + error.valid_up_to() })
 }
 
 fn check_entity_ref(mut message: Cursor<'_>, depth: u32) -> Result<(), Malformed> {

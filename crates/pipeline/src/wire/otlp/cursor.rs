@@ -22,53 +22,59 @@ pub(super) const fn tag(number: u64, wire_type: u64) -> Tag {
     number << 3 | wire_type
 }
 
-/// Reads fields from `pos` to `end` of `body`; offsets are offsets in the whole body.
+/// Reads the fields of one message. What is left is a slice that shrinks, so that a bounds check is one comparison; offsets in the
+/// whole body follow from where the message ends.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'b> {
-    body: &'b [u8],
-    pos: usize,
+    rest: &'b [u8],
+    /// Offset in the body at which the message ends.
     end: usize,
 }
 
 impl<'b> Cursor<'b> {
     /// A reader of all of `body`.
     pub(super) fn new(body: &'b [u8]) -> Self {
-        Self { body, pos: 0, end: body.len() }
+        Self { rest: body, end: body.len() }
     }
 
     /// A reader of the part of `body` at this offset and length, which must lie inside it.
     pub(super) fn at(body: &'b [u8], (offset, len): (u32, u32)) -> Self {
-        Self { body, pos: offset as usize, end: offset as usize + len as usize }
+        let end = offset as usize + len as usize;
+        Self { rest: &body[offset as usize..end], end }
     }
 
+    #[inline]
     pub(super) fn is_done(&self) -> bool {
-        self.pos >= self.end
+        self.rest.is_empty()
     }
 
+    #[inline]
     pub(super) fn offset(&self) -> usize {
-        self.pos
+        self.end - self.rest.len()
     }
 
     /// Offset and length of what is left.
+    #[inline]
     pub(super) fn span(&self) -> (u32, u32) {
-        (self.pos as u32, (self.end - self.pos) as u32)
+        (self.offset() as u32, self.rest.len() as u32)
     }
 
     /// What is left.
+    #[inline]
     pub(super) fn bytes(&self) -> &'b [u8] {
-        &self.body[self.pos..self.end]
+        self.rest
     }
 
     #[cold]
     pub(super) fn error(&self, what: &'static str) -> Malformed {
-        Malformed::Syntax { format: "protobuf", offset: self.pos, what }
+        Malformed::Syntax { format: "protobuf", offset: self.offset(), what }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
-        match self.body.get(self.pos) {
-            Some(byte) if *byte < 0x80 && self.pos < self.end => {
-                self.pos += 1;
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
                 Ok(u64::from(*byte))
             }
             _ => self.long_varint(),
@@ -77,13 +83,13 @@ impl<'b> Cursor<'b> {
 
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0;
-        for (count, byte) in self.bytes().iter().take(10).enumerate() {
+        for (count, byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (count * 7);
             if *byte < 0x80 {
                 if count == 9 && *byte > 1 {
                     break;
                 }
-                self.pos += count + 1;
+                self.rest = &self.rest[count + 1..];
                 return Ok(value);
             }
         }
@@ -91,7 +97,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// The next field's tag.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tag(&mut self) -> Result<Tag, Malformed> {
         let tag = self.varint()?;
         if tag > u64::from(u32::MAX) || tag < 8 {
@@ -101,15 +107,16 @@ impl<'b> Cursor<'b> {
     }
 
     /// The content of a length-delimited field.
-    #[inline]
+    #[inline(always)]
     pub(super) fn message(&mut self) -> Result<Self, Malformed> {
         let len = self.varint()?;
-        if len > (self.end - self.pos) as u64 {
-            return Err(self.error("length exceeds what is left"));
+        match usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)) {
+            Some((content, rest)) => {
+                self.rest = rest;
+                Ok(Self { rest: content, end: self.end - rest.len() })
+            }
+            None => Err(self.error("length exceeds what is left")),
         }
-        let start = self.pos;
-        self.pos += len as usize;
-        Ok(Self { body: self.body, pos: start, end: self.pos })
     }
 
     /// The content of a `bytes` field.
@@ -121,9 +128,14 @@ impl<'b> Cursor<'b> {
     /// The content of a `string` field.
     #[inline]
     pub(super) fn text(&mut self) -> Result<&'b str, Malformed> {
-        let content = self.message()?;
-        std::str::from_utf8(content.bytes())
-            .map_err(|error| Malformed::Utf8 { offset: content.pos + error.valid_up_to() })
+        self.message()?.utf8()
+    }
+
+    /// What is left, as the content of a `string` field.
+    #[inline]
+    pub(super) fn utf8(&self) -> Result<&'b str, Malformed> {
+        std::str::from_utf8(self.rest)
+            .map_err(|error| Malformed::Utf8 { offset: self.offset() + error.valid_up_to() })
     }
 
     #[inline]
@@ -138,9 +150,9 @@ impl<'b> Cursor<'b> {
 
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        match self.bytes().first_chunk::<N>() {
-            Some(bytes) => {
-                self.pos += N;
+        match self.rest.split_first_chunk::<N>() {
+            Some((bytes, rest)) => {
+                self.rest = rest;
                 Ok(*bytes)
             }
             None => Err(self.error("value cut short")),
@@ -150,7 +162,7 @@ impl<'b> Cursor<'b> {
     /// Skips a field that this schema does not know. `depth` is that of the message it stands in.
     pub(super) fn skip(&mut self, tag: Tag, depth: u32) -> Result<(), Malformed> {
         if depth >= MAX_MESSAGE_DEPTH {
-            return Err(Malformed::TooDeep { offset: self.pos });
+            return Err(Malformed::TooDeep { offset: self.offset() });
         }
         match tag & 7 {
             VARINT => self.varint().map(|_| ()),

@@ -5,7 +5,9 @@
 //! Only requests that `check` found valid come here, so that anything left over is an internal error, told as such.
 
 use super::cursor::{BYTES, Cursor, tag};
-use super::fields::{any_value, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs};
+use super::fields::{
+    any_value, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
+};
 use crate::wire::Malformed;
 
 /// The messages that can be scattered or hold one that is.
@@ -30,7 +32,9 @@ impl Message {
             (Self::Request, request::RESOURCE_LOGS) => (Self::ResourceLogs, false),
             (Self::ResourceLogs, resource_logs::RESOURCE) => (Self::Resource, true),
             (Self::ResourceLogs, resource_logs::SCOPE_LOGS) => (Self::ScopeLogs, false),
-            (Self::Resource, resource::ATTRIBUTE) | (Self::Scope, scope::ATTRIBUTE) => (Self::KeyValue, false),
+            (Self::Resource, resource::ATTRIBUTE) | (Self::Scope, scope::ATTRIBUTE) => {
+                (Self::KeyValue, false)
+            }
             (Self::ScopeLogs, scope_logs::SCOPE) => (Self::Scope, true),
             (Self::ScopeLogs, scope_logs::LOG_RECORD) => (Self::LogRecord, false),
             (Self::LogRecord, log_record::BODY) => (Self::AnyValue, true),

@@ -40,7 +40,9 @@ pub fn walk_nested<'a>(bytes: &'a [u8], is_map: bool, visitor: &mut dyn NestedVi
                 .message()
                 .and_then(read_key_value)
                 .map(|(key, value)| visitor.member(Some(Key::Plain(key)), value)),
-            list::MEMBER => message.message().and_then(read_any_value).map(|value| visitor.member(None, value)),
+            list::MEMBER => {
+                message.message().and_then(read_any_value).map(|value| visitor.member(None, value))
+            }
             other => message.skip(other, 0),
         };
         if walked.is_err() {
@@ -104,9 +106,16 @@ fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) 
 
 fn walk_record<'a>(message: Cursor<'a>, item: u32, out: &mut dyn LogVisitor<'a>) -> Result<(), Malformed> {
     let mut head = LogHead::default();
+    // The second pass begins at the first attribute.
+    let mut attributes = None;
     let mut fields = message;
     while !fields.is_done() {
+        let here = fields;
         match fields.tag()? {
+            log_record::ATTRIBUTE => {
+                attributes = attributes.or(Some(here));
+                fields.message()?;
+            }
             log_record::TIME => head.time = fields.fixed64()?,
             log_record::OBSERVED_TIME => head.observed_time = fields.fixed64()?,
             log_record::SEVERITY_NUMBER => head.severity_number = fields.varint()? as i32,
@@ -121,7 +130,7 @@ fn walk_record<'a>(message: Cursor<'a>, item: u32, out: &mut dyn LogVisitor<'a>)
         }
     }
     out.record(item, &head);
-    let mut fields = message;
+    let mut fields = attributes.unwrap_or(fields);
     while !fields.is_done() {
         match fields.tag()? {
             log_record::ATTRIBUTE => {
