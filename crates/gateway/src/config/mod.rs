@@ -3,7 +3,7 @@
 //! Four steps, each in a file of its own: [`document`] reads YAML into a tree with places and resolves
 //! substitutions; [`compile`] turns the JSON schema of the settings into [`shape`]s; [`diagnose`] checks the tree
 //! against them; and serde builds the value. Checks that need the value (does this route name a sink?) come
-//! afterwards and point into the file through the [`Locator`].
+//! afterwards and point into the file through the [`Locator`]; they also see what [`salvage`] saves of a faulty file.
 
 mod compile;
 mod describe;
@@ -12,6 +12,7 @@ mod document;
 mod fault;
 mod locate;
 mod reference;
+mod salvage;
 mod scalar;
 mod shape;
 mod substitute;
@@ -29,6 +30,7 @@ use shape::Shapes;
 pub use fault::{Fault, nearest, sort};
 pub use locate::Locator;
 pub use reference::{reference_markdown, schema_json};
+pub use salvage::StandIn;
 pub use substitute::{Environment, ProcessEnvironment};
 
 /// The largest configuration file, in bytes.
@@ -52,22 +54,29 @@ pub fn unsupported(schema: &Schema) -> Vec<String> {
     Shapes::compile(schema).err().unwrap_or_default()
 }
 
-/// Reads a configuration. An empty text is the default one.
+/// Reads a configuration and has `examine` check it as a whole. An empty text is the default one.
 ///
 /// # Errors
 /// Every fault that could be found, in the order of the file. Invalid YAML hides what comes after it; failed
-/// substitutions and duplicate keys are reported before anything is compared with the schema.
-pub fn load<T: DeserializeOwned + JsonSchema>(
+/// substitutions and duplicate keys are reported before anything is compared with the schema. Of a file with other
+/// faults, `examine` sees what is left without the faulty settings, with `stand_in` in their places.
+pub fn load<T: DeserializeOwned + JsonSchema, B>(
     text: &str,
     environment: &dyn Environment,
-) -> Result<Loaded<T>, Vec<Fault>> {
-    let mut faults = match read(text, environment) {
-        Ok(root) => match check::<T>(&root) {
-            faults if faults.is_empty() => return build(root).map_err(|fault| vec![fault]),
-            faults => faults,
-        },
-        Err(faults) => faults,
-    };
+    stand_in: StandIn,
+    examine: impl FnOnce(Loaded<T>) -> Result<B, Vec<Fault>>,
+) -> Result<B, Vec<Fault>> {
+    let root = read(text, environment)?;
+    let mut faults = check::<T>(&root);
+    let loaded = salvage::salvage(root, &mut faults, stand_in);
+    match loaded.map(examine) {
+        Some(Ok(whole)) if faults.is_empty() => return Ok(whole),
+        Some(Err(mut found)) => {
+            found.retain(|fault| !salvage::follows(&fault.path, &faults));
+            faults.extend(found);
+        }
+        Some(Ok(_)) | None => {}
+    }
     sort(&mut faults);
     Err(faults)
 }
@@ -76,7 +85,10 @@ fn read(text: &str, environment: &dyn Environment) -> Result<Node, Vec<Fault>> {
     if text.len() > MAX_FILE_BYTES {
         return Err(vec![Fault::new("", Position::START, "the file is larger than 1 MiB")]);
     }
-    let mut root = document::parse(text, environment)?;
+    let mut root = document::parse(text, environment).map_err(|mut faults| {
+        sort(&mut faults);
+        faults
+    })?;
     if matches!(root.value, Value::Scalar(Scalar::Null)) {
         root.value = Value::Mapping(Vec::new());
     }
@@ -89,20 +101,6 @@ fn check<T: JsonSchema>(root: &Node) -> Vec<Fault> {
         Err(constructs) => {
             let internal = |construct| format!("the schema of the settings cannot be checked: {construct}");
             constructs.into_iter().map(|it| Fault::new("", Position::START, internal(it))).collect()
-        }
-    }
-}
-
-/// What the schema cannot say, a type's own `Deserialize` may still refuse.
-fn build<T: DeserializeOwned>(root: Node) -> Result<Loaded<T>, Fault> {
-    let json = root.to_json();
-    let locator = Locator::new(root);
-    match serde_path_to_error::deserialize(json) {
-        Ok(value) => Ok(Loaded { value, locator }),
-        Err(error) => {
-            let path = error.path().to_string();
-            let known = if path == "." { "" } else { path.as_str() };
-            Err(locator.foreign_fault(known, &error.inner().to_string()))
         }
     }
 }

@@ -91,7 +91,7 @@ fn compile_tests(when: &When, path: &str, faults: &mut Vec<Fault>) -> Vec<Test> 
             regex::RegexBuilder::new(&source)
                 .case_insensitive(ignore_case)
                 .build()
-                .map_err(|error| error.to_string())
+                .map_err(|error| in_one_line(&error))
         });
         match compiled {
             Ok(regex) => tests.push(Test::Matches(regex)),
@@ -140,6 +140,13 @@ impl Test {
             }
         }
     }
+}
+
+/// The point of the regex crate's message, which draws the pattern with a marker under it: a fault is one line.
+fn in_one_line(error: &regex::Error) -> String {
+    let said = error.to_string();
+    let point = said.lines().last().unwrap_or_default();
+    point.trim_start_matches("error: ").to_owned()
 }
 
 fn equals(wanted: &Scalar, value: Value<'_>, ignore_case: bool) -> bool {
