@@ -64,7 +64,7 @@ impl Client {
             match self.post("", "application/x-ndjson", lines.clone()).await? {
                 (StatusCode::OK, _) => return Ok(()),
                 (StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS, _) => {
-                    tokio::time::sleep(PAUSE).await
+                    tokio::time::sleep(PAUSE).await;
                 }
                 (other, _) => bail!("the gateway answered {other}"),
             }
