@@ -5,6 +5,43 @@
 
 use crate::wire::WireId;
 
+/// Text that its wire has found to be UTF-8, as bytes: sinks copy it, and proving it to the type system once more would cost as
+/// much as the copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Text<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    /// Text out of a body that passed `check`.
+    #[inline]
+    pub(crate) fn checked(bytes: &'a [u8]) -> Self {
+        debug_assert!(std::str::from_utf8(bytes).is_ok(), "a wire let invalid UTF-8 pass");
+        Self(bytes)
+    }
+
+    /// The text's bytes.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The text as a string slice; checks it again.
+    pub fn as_str(self) -> &'a str {
+        std::str::from_utf8(self.0).unwrap_or_default()
+    }
+
+    /// Whether there is no text.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(text.as_bytes())
+    }
+}
+
 /// A value of an attribute or of a body, borrowed from a body that passed its wire's `check`.
 #[derive(Clone, Copy, Debug)]
 pub enum Value<'a> {
@@ -13,7 +50,7 @@ pub enum Value<'a> {
     Int(i64),
     Double(f64),
     /// Text as it reads, nothing escaped.
-    Str(&'a str),
+    Str(Text<'a>),
     /// JSON's first leak: the inside of a string literal that holds at least one escape.
     Escaped(&'a str),
     /// JSON's second leak: a number as its digits, so that none is lost.
@@ -52,7 +89,7 @@ impl<'a> Nested<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key<'a> {
     /// As it reads.
-    Plain(&'a str),
+    Plain(Text<'a>),
     /// The inside of a JSON string literal that holds at least one escape.
     Escaped(&'a str),
 }
@@ -66,46 +103,46 @@ pub struct LogHead<'a> {
     /// Nanoseconds since 1970, 0 when absent.
     pub observed_time: u64,
     pub severity_number: i32,
-    pub severity_text: &'a str,
+    pub severity_text: Text<'a>,
     pub body: Option<Value<'a>>,
     pub dropped_attributes: u32,
     pub flags: u32,
     pub trace_id: &'a [u8],
     pub span_id: &'a [u8],
-    pub event_name: &'a str,
+    pub event_name: Text<'a>,
 }
 
 /// What a run of records shares: its resource and its instrumentation scope.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GroupHead<'a> {
-    pub resource_schema_url: &'a str,
+    pub resource_schema_url: Text<'a>,
     pub resource_dropped_attributes: u32,
-    pub scope_name: &'a str,
-    pub scope_version: &'a str,
-    pub scope_schema_url: &'a str,
+    pub scope_name: Text<'a>,
+    pub scope_version: Text<'a>,
+    pub scope_schema_url: Text<'a>,
     pub scope_dropped_attributes: u32,
 }
 
 /// A reference to an entity (`opentelemetry/proto/common/v1/common.proto`, message `EntityRef`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntityRef<'a> {
-    pub schema_url: &'a str,
-    pub kind: &'a str,
-    pub id_keys: Vec<&'a str>,
-    pub description_keys: Vec<&'a str>,
+    pub schema_url: Text<'a>,
+    pub kind: Text<'a>,
+    pub id_keys: Vec<Text<'a>>,
+    pub description_keys: Vec<Text<'a>>,
 }
 
 /// Receives log records. The order of calls is: `group` (whenever resource or scope change), then for its attributes
 /// `resource_attribute`/`entity_ref`/`scope_attribute`, `group_end`; then for each record `record`, `attribute`..., `record_end`.
 pub trait LogVisitor<'a> {
     fn group(&mut self, head: &GroupHead<'a>);
-    fn resource_attribute(&mut self, key: &'a str, value: Value<'a>);
+    fn resource_attribute(&mut self, key: Text<'a>, value: Value<'a>);
     fn entity_ref(&mut self, entity: &EntityRef<'a>);
-    fn scope_attribute(&mut self, key: &'a str, value: Value<'a>);
+    fn scope_attribute(&mut self, key: Text<'a>, value: Value<'a>);
     fn group_end(&mut self);
     /// `item` is the record's number in its body's index.
     fn record(&mut self, item: u32, head: &LogHead<'a>);
-    fn attribute(&mut self, key: &'a str, value: Value<'a>);
+    fn attribute(&mut self, key: Text<'a>, value: Value<'a>);
     /// False stops the walk: the visitor has taken as much as it can hold.
     fn record_end(&mut self) -> bool;
 }

@@ -11,15 +11,15 @@ const HIGHS: u64 = ONES * 0x80;
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Appends `text` as a JSON string, quotes included.
-pub(super) fn write_string(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     write_escaped(text, out);
     out.push(b'"');
 }
 
 /// Appends the inside of a JSON string.
-pub(super) fn write_escaped(text: &str, out: &mut Vec<u8>) {
-    let mut rest = text.as_bytes();
+pub(super) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+    let mut rest = text;
     loop {
         let clean = clean_prefix(rest);
         out.extend_from_slice(&rest[..clean]);
@@ -115,7 +115,7 @@ mod tests {
 
     fn written(text: &str) -> String {
         let mut out = Vec::new();
-        write_string(text, &mut out);
+        write_string(text.as_bytes(), &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -3,7 +3,7 @@
 use super::escape::write_string;
 use super::member::{Slots, tag_of, write_int, write_member, write_name};
 use super::names::{resource_prefix, scope_prefix};
-use crate::record::{EntityRef, GroupHead, Key, Value};
+use crate::record::{EntityRef, GroupHead, Key, Text, Value};
 
 /// A resource attribute that is wanted at top level too.
 #[derive(Clone, Debug)]
@@ -19,12 +19,12 @@ pub(super) struct Promoted {
 impl Promoted {
     pub(super) fn new(name: &str) -> Self {
         let mut rendered_name = Vec::new();
-        write_name("", Key::Plain(name), &mut rendered_name);
-        Self { name: name.to_owned(), tag: tag_of(name), rendered_name, text: Vec::new() }
+        write_name("", Key::Plain(name.into()), &mut rendered_name);
+        Self { name: name.to_owned(), tag: tag_of(name.as_bytes()), rendered_name, text: Vec::new() }
     }
 
-    pub(super) fn is(&self, name: &str) -> bool {
-        self.name == name
+    pub(super) fn is(&self, name: &[u8]) -> bool {
+        self.name.as_bytes() == name
     }
 }
 
@@ -41,7 +41,7 @@ impl Members {
         self.slots.clear();
     }
 
-    fn push(&mut self, prefix: &str, key: &str, value: Value<'_>) {
+    fn push(&mut self, prefix: &str, key: Text<'_>, value: Value<'_>) {
         write_member(prefix, Key::Plain(key), value, &mut self.slots, &mut self.text);
     }
 }
@@ -96,9 +96,9 @@ impl GroupText {
         write_count(b",\"scope.dropped_attributes_count\":", dropped, &mut self.scope_own);
     }
 
-    pub(super) fn resource_attribute(&mut self, key: &str, value: Value<'_>) {
-        self.resource.push(resource_prefix(key), key, value);
-        for promoted in self.promoted.iter_mut().filter(|promoted| promoted.is(key)) {
+    pub(super) fn resource_attribute(&mut self, key: Text<'_>, value: Value<'_>) {
+        self.resource.push(resource_prefix(key.as_bytes()), key, value);
+        for promoted in self.promoted.iter_mut().filter(|promoted| promoted.is(key.as_bytes())) {
             promoted.text.clear();
             write_member("", Key::Plain(key), value, &mut Slots::default(), &mut promoted.text);
         }
@@ -117,8 +117,8 @@ impl GroupText {
         self.entities.extend_from_slice(b"},");
     }
 
-    pub(super) fn scope_attribute(&mut self, key: &str, value: Value<'_>) {
-        self.scope.push(scope_prefix(key), key, value);
+    pub(super) fn scope_attribute(&mut self, key: Text<'_>, value: Value<'_>) {
+        self.scope.push(scope_prefix(key.as_bytes()), key, value);
     }
 
     /// The group is complete.
@@ -149,10 +149,10 @@ impl GroupText {
 }
 
 /// Appends `name` (with comma, quotes and colon) and the string, unless it is empty.
-pub(super) fn write_text(name: &[u8], text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(name: &[u8], text: Text<'_>, out: &mut Vec<u8>) {
     if !text.is_empty() {
         out.extend_from_slice(name);
-        write_string(text, out);
+        write_string(text.as_bytes(), out);
     }
 }
 
@@ -164,7 +164,7 @@ pub(super) fn write_count(name: &[u8], count: u32, out: &mut Vec<u8>) {
     }
 }
 
-fn write_list(name: &[u8], texts: &[&str], out: &mut Vec<u8>) {
+fn write_list(name: &[u8], texts: &[Text<'_>], out: &mut Vec<u8>) {
     if texts.is_empty() {
         return;
     }
@@ -172,7 +172,7 @@ fn write_list(name: &[u8], texts: &[&str], out: &mut Vec<u8>) {
     let start = out.len();
     for text in texts {
         out.push(b',');
-        write_string(text, out);
+        write_string(text.as_bytes(), out);
     }
     out[start] = b'[';
     out.push(b']');

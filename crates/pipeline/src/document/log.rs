@@ -2,11 +2,11 @@
 
 use super::escape::{write_hex, write_string};
 use super::group::{write_count, write_text};
-use super::member::{write_int, write_member, write_name, write_value};
-use super::names::{ATTRIBUTES, is_taken, severity_name};
+use super::member::{write_int, write_name, write_value};
+use super::names::severity_name;
 use super::{Framing, Scratch};
 use crate::body::Body;
-use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Value};
+use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Text, Value};
 use crate::time::{TimestampWriter, civil};
 use std::io::Write as _;
 
@@ -46,7 +46,7 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
         self.scratch.group.begin(head);
     }
 
-    fn resource_attribute(&mut self, key: &'a str, value: Value<'a>) {
+    fn resource_attribute(&mut self, key: Text<'a>, value: Value<'a>) {
         self.scratch.group.resource_attribute(key, value);
     }
 
@@ -54,7 +54,7 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
         self.scratch.group.entity_ref(entity);
     }
 
-    fn scope_attribute(&mut self, key: &'a str, value: Value<'a>) {
+    fn scope_attribute(&mut self, key: Text<'a>, value: Value<'a>) {
         self.scratch.group.scope_attribute(key, value);
     }
 
@@ -63,13 +63,14 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
     }
 
     fn record(&mut self, item: u32, head: &LogHead<'a>) {
-        let Scratch { time, observed, group, slots } = &mut *self.scratch;
+        let Scratch { time, observed, group, slots, names } = &mut *self.scratch;
         let entry = self.body.entry(item);
         let out = &mut *self.out;
         self.start = out.len();
         // Markup makes a record about half as long again; escapes beyond that are rare, and the buffer grows for them.
         out.reserve(2 * entry.len as usize + group.tail.len() + FIXED_ROOM);
         slots.clear();
+        names.rewind();
         self.framing.begin(self.body, item, out);
         out.extend_from_slice(b"{\"@timestamp\":\"");
         match (head.time, head.observed_time) {
@@ -87,10 +88,10 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
             None => {}
             Some(Value::Str(text)) => {
                 out.extend_from_slice(b",\"message\":");
-                write_string(text, out);
+                write_string(text.as_bytes(), out);
             }
             Some(value) => {
-                write_name("", Key::Plain("body"), out);
+                write_name("", Key::Plain("body".into()), out);
                 write_value(value, slots, out);
             }
         }
@@ -102,9 +103,9 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
         write_count(b",\"dropped_attributes_count\":", head.dropped_attributes, out);
     }
 
-    fn attribute(&mut self, key: &'a str, value: Value<'a>) {
-        let prefix = if is_taken(key) { ATTRIBUTES } else { "" };
-        write_member(prefix, Key::Plain(key), value, &mut self.scratch.slots, self.out);
+    fn attribute(&mut self, key: Text<'a>, value: Value<'a>) {
+        let Scratch { names, slots, .. } = &mut *self.scratch;
+        names.write_member(key, value, slots, self.out);
     }
 
     fn record_end(&mut self) -> bool {
@@ -139,7 +140,7 @@ fn write_severity(head: &LogHead<'_>, out: &mut Vec<u8>) {
     if !head.severity_text.is_empty() {
         write_text(b",\"level\":", head.severity_text, out);
     } else if let Some(name) = severity_name(head.severity_number) {
-        write_text(b",\"level\":", name, out);
+        write_text(b",\"level\":", name.into(), out);
     }
     if head.severity_number != 0 {
         out.extend_from_slice(b",\"severity_number\":");

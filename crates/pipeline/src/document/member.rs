@@ -4,7 +4,8 @@
 //! again, and the comma of the first becomes the opening bracket.
 
 use super::escape::{write_escaped, write_string};
-use crate::record::{Key, Nested, NestedVisitor, Value};
+use super::names::{ATTRIBUTES, is_taken};
+use crate::record::{Key, Nested, NestedVisitor, Text, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -24,10 +25,9 @@ struct Slot {
 }
 
 /// Tells most names apart: length, first and last byte.
-pub(super) fn tag_of(name: &str) -> u32 {
-    let bytes = name.as_bytes();
-    match (bytes.first(), bytes.last()) {
-        (Some(first), Some(last)) => (bytes.len() as u32) << 16 | u32::from(*first) << 8 | u32::from(*last),
+pub(super) fn tag_of(name: &[u8]) -> u32 {
+    match (name.first(), name.last()) {
+        (Some(first), Some(last)) => (name.len() as u32) << 16 | u32::from(*first) << 8 | u32::from(*last),
         _ => 0,
     }
 }
@@ -92,6 +92,72 @@ fn has_equal_tags(slots: &[Slot]) -> bool {
     slots.iter().enumerate().any(|(at, slot)| slots[..at].iter().any(|earlier| earlier.tag == slot.tag))
 }
 
+/// The names of record attributes as they were rendered last, by position: most records of a body have the same ones in the same
+/// order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    cached: Vec<Name>,
+    next: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Name {
+    key: Vec<u8>,
+    /// `,"<key>":`, escaped, behind a prefix if the name is taken.
+    text: Vec<u8>,
+    tag: u32,
+}
+
+impl Names {
+    /// Positions beyond this are rendered each time, so that one odd record does not leave a large cache behind.
+    const MOST: usize = 64;
+
+    /// A new record begins.
+    pub(super) fn rewind(&mut self) {
+        self.next = 0;
+    }
+
+    /// Appends one attribute of a record and remembers its place.
+    pub(super) fn write_member(
+        &mut self,
+        key: Text<'_>,
+        value: Value<'_>,
+        slots: &mut Slots,
+        out: &mut Vec<u8>,
+    ) {
+        let start = out.len();
+        let tag = match self.cached.get(self.next) {
+            Some(name) if name.key == key.as_bytes() => {
+                out.extend_from_slice(&name.text);
+                name.tag
+            }
+            _ => self.render(key, out),
+        };
+        self.next += 1;
+        slots.0.push(Slot { start, value: out.len(), tag });
+        write_value(value, slots, out);
+    }
+
+    fn render(&mut self, key: Text<'_>, out: &mut Vec<u8>) -> u32 {
+        let start = out.len();
+        let prefix = if is_taken(key.as_bytes()) { ATTRIBUTES } else { "" };
+        write_name(prefix, Key::Plain(key), out);
+        let tag = tag_of(key.as_bytes());
+        if self.next < Self::MOST {
+            if self.cached.len() <= self.next {
+                self.cached.push(Name::default());
+            }
+            let name = &mut self.cached[self.next];
+            name.key.clear();
+            name.key.extend_from_slice(key.as_bytes());
+            name.text.clear();
+            name.text.extend_from_slice(&out[start..]);
+            name.tag = tag;
+        }
+        tag
+    }
+}
+
 /// Appends `,"<prefix><key>":<value>` and remembers its place.
 pub(super) fn write_member(
     prefix: &str,
@@ -107,17 +173,17 @@ pub(super) fn write_member(
 }
 
 /// Appends `,"<prefix><key>":` and returns the key's text.
-pub(super) fn write_name<'k>(prefix: &str, key: Key<'k>, out: &mut Vec<u8>) -> &'k str {
+pub(super) fn write_name<'k>(prefix: &str, key: Key<'k>, out: &mut Vec<u8>) -> &'k [u8] {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(prefix.as_bytes());
     let name = match key {
         Key::Plain(text) => {
-            write_escaped(text, out);
-            text
+            write_escaped(text.as_bytes(), out);
+            text.as_bytes()
         }
         Key::Escaped(text) => {
             out.extend_from_slice(text.as_bytes());
-            text
+            text.as_bytes()
         }
     };
     out.extend_from_slice(b"\":");
@@ -132,7 +198,7 @@ pub(super) fn write_value(value: Value<'_>, slots: &mut Slots, out: &mut Vec<u8>
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Int(number) => write_int(number, out),
         Value::Double(number) => write_double(number, out),
-        Value::Str(text) => write_string(text, out),
+        Value::Str(text) => write_string(text.as_bytes(), out),
         Value::Escaped(text) => {
             out.push(b'"');
             out.extend_from_slice(text.as_bytes());
@@ -215,7 +281,7 @@ mod tests {
         let mut slots = Slots::default();
         let mut out = b"{\"first\":0".to_vec();
         for (at, name) in names.iter().enumerate() {
-            write_member("", Key::Plain(name), Value::Int(at as i64), &mut slots, &mut out);
+            write_member("", Key::Plain((*name).into()), Value::Int(at as i64), &mut slots, &mut out);
         }
         slots.drop_duplicates(0, &mut out);
         String::from_utf8(out).unwrap()
@@ -252,7 +318,7 @@ mod tests {
             (Value::Double(f64::NAN), "\"NaN\""),
             (Value::Double(f64::INFINITY), "\"Infinity\""),
             (Value::Double(f64::NEG_INFINITY), "\"-Infinity\""),
-            (Value::Str("a\"b"), "\"a\\\"b\""),
+            (Value::Str("a\"b".into()), "\"a\\\"b\""),
             (Value::Escaped("a\\u0041"), "\"a\\u0041\""),
             (Value::Number("1e400"), "1e400"),
             (Value::Bytes(b""), "\"\""),

@@ -14,7 +14,7 @@ use crate::time::TimestampWriter;
 use crate::wire::{WireId, json, otlp};
 use group::{GroupText, Promoted};
 use log::LogDocument;
-use member::Slots;
+use member::{Names, Slots};
 use std::fmt::Debug;
 
 pub(crate) use names::{is_taken, severity_name};
@@ -42,6 +42,7 @@ struct Scratch {
     /// Records are often observed in another second than that of their event, and a writer remembers one.
     observed: TimestampWriter,
     group: GroupText,
+    names: Names,
     slots: Slots,
 }
 
@@ -50,7 +51,7 @@ impl DocumentWriter {
     pub fn new(promote: &[String]) -> Self {
         let mut promoted: Vec<Promoted> = Vec::new();
         for name in promote {
-            if !names::is_taken(name) && !promoted.iter().any(|other| other.is(name)) {
+            if !names::is_taken(name.as_bytes()) && !promoted.iter().any(|other| other.is(name.as_bytes())) {
                 promoted.push(Promoted::new(name));
             }
         }
@@ -60,6 +61,7 @@ impl DocumentWriter {
                 time: TimestampWriter::default(),
                 observed: TimestampWriter::default(),
                 group,
+                names: Names::default(),
                 slots: Slots::default(),
             },
         }

@@ -33,40 +33,40 @@ const METADATA: [&str; 19] = [
 /// Whether a record attribute of this name would meet a field of another source.
 ///
 /// The first byte decides for nearly every name, so that no more than two comparisons are made.
-pub(crate) fn is_taken(name: &str) -> bool {
-    let Some(first) = name.as_bytes().first() else { return true };
+pub(crate) fn is_taken(name: &[u8]) -> bool {
+    let Some(first) = name.first() else { return true };
     match first {
-        b'@' => name == "@timestamp",
-        b'_' => METADATA.contains(&name),
-        b'a' => name.starts_with(ATTRIBUTES),
-        b'b' => name == "body",
-        b'd' => name == "dropped_attributes_count",
-        b'e' => name == "event_name",
-        b'l' => name == "level",
-        b'm' => name == "message",
-        b'n' => name == "name",
-        b'o' => name == "observed_timestamp",
-        b'r' => name.starts_with(RESOURCE),
-        b's' => matches!(name, "severity_number" | "span_id") || name.starts_with(SCOPE),
-        b't' => matches!(name, "trace_id" | "trace_flags"),
+        b'@' => name == b"@timestamp",
+        b'_' => METADATA.iter().any(|field| field.as_bytes() == name),
+        b'a' => name.starts_with(ATTRIBUTES.as_bytes()),
+        b'b' => name == b"body",
+        b'd' => name == b"dropped_attributes_count",
+        b'e' => name == b"event_name",
+        b'l' => name == b"level",
+        b'm' => name == b"message",
+        b'n' => name == b"name",
+        b'o' => name == b"observed_timestamp",
+        b'r' => name.starts_with(RESOURCE.as_bytes()),
+        b's' => matches!(name, b"severity_number" | b"span_id") || name.starts_with(SCOPE.as_bytes()),
+        b't' => matches!(name, b"trace_id" | b"trace_flags"),
         _ => false,
     }
 }
 
 /// The prefix of a resource attribute of this name.
-pub(super) fn resource_prefix(name: &str) -> &'static str {
+pub(super) fn resource_prefix(name: &[u8]) -> &'static str {
     match name {
-        "" | "schema_url" | "dropped_attributes_count" | "entity_refs" => RESOURCE_ATTRIBUTES,
-        _ if name.starts_with(ATTRIBUTES) => RESOURCE_ATTRIBUTES,
+        b"" | b"schema_url" | b"dropped_attributes_count" | b"entity_refs" => RESOURCE_ATTRIBUTES,
+        _ if name.starts_with(ATTRIBUTES.as_bytes()) => RESOURCE_ATTRIBUTES,
         _ => RESOURCE,
     }
 }
 
 /// The prefix of a scope attribute of this name.
-pub(super) fn scope_prefix(name: &str) -> &'static str {
+pub(super) fn scope_prefix(name: &[u8]) -> &'static str {
     match name {
-        "" | "name" | "version" | "schema_url" | "dropped_attributes_count" => SCOPE_ATTRIBUTES,
-        _ if name.starts_with(ATTRIBUTES) => SCOPE_ATTRIBUTES,
+        b"" | b"name" | b"version" | b"schema_url" | b"dropped_attributes_count" => SCOPE_ATTRIBUTES,
+        _ if name.starts_with(ATTRIBUTES.as_bytes()) => SCOPE_ATTRIBUTES,
         _ => SCOPE,
     }
 }
@@ -91,12 +91,12 @@ mod tests {
         let fixed = "@timestamp observed_timestamp level severity_number message body name trace_id span_id \
                      trace_flags event_name dropped_attributes_count";
         for name in fixed.split(' ').chain(METADATA).chain(["", "resource.", "scope.x", "attributes.a"]) {
-            assert!(is_taken(name), "{name}");
+            assert!(is_taken(name.as_bytes()), "{name}");
         }
         for name in
             ["levels", "resource", "_ids", "Level", "severity", "component", "http.method", "scope", "é"]
         {
-            assert!(!is_taken(name), "{name}");
+            assert!(!is_taken(name.as_bytes()), "{name}");
         }
     }
 

@@ -138,7 +138,8 @@ impl FieldTable {
             self.resource.watch(rest.strip_prefix("attributes.").unwrap_or(rest), slot, OWN);
         } else if let Some(rest) = field.strip_prefix("scope.") {
             self.scope.watch(rest.strip_prefix("attributes.").unwrap_or(rest), slot, OWN);
-        } else if let Some(rest) = field.strip_prefix("attributes.").filter(|rest| is_taken(rest)) {
+        } else if let Some(rest) = field.strip_prefix("attributes.").filter(|rest| is_taken(rest.as_bytes()))
+        {
             self.record.watch(rest, slot, OWN);
         } else {
             self.record.watch(field, slot, OWN);
@@ -151,7 +152,7 @@ impl FieldTable {
         let whole = std::iter::once((field, ""));
         let splits = field.match_indices('.').map(|(dot, _)| (&field[..dot], &field[dot + 1..]));
         for (key, rest) in whole.chain(splits) {
-            if self.promote.iter().any(|name| name == key) && !is_taken(key) {
+            if self.promote.iter().any(|name| name == key) && !is_taken(key.as_bytes()) {
                 self.resource.add(key, slot, rest, PROMOTED + key.len() as u32);
             }
         }

@@ -4,7 +4,7 @@ use super::RouteSet;
 use super::fields::{Fixed, Watched};
 use super::plan::Plan;
 use crate::document::severity_name;
-use crate::record::{Key, LogHead, Nested, NestedVisitor, Value};
+use crate::record::{Key, LogHead, Nested, NestedVisitor, Text, Value};
 
 /// The fields seen so far. One matcher serves one body; nothing is allocated per record.
 #[derive(Debug)]
@@ -50,9 +50,13 @@ impl<'p, 'b> Matcher<'p, 'b> {
 
     /// One top-level member of a JSON record.
     pub fn json_member(&mut self, key: Key<'b>, value: Value<'b>) {
-        let is_empty = matches!(value, Value::Null | Value::Str(""));
+        let is_empty = match value {
+            Value::Null => true,
+            Value::Str(text) => text.is_empty(),
+            _ => false,
+        };
         let key = match key {
-            Key::Plain(key) => std::borrow::Cow::Borrowed(key),
+            Key::Plain(key) => std::borrow::Cow::Borrowed(key.as_str()),
             Key::Escaped(inside) => crate::wire::json::unescape(inside),
         };
         let plan = self.plan;
@@ -75,9 +79,9 @@ impl<'p, 'b> Matcher<'p, 'b> {
     }
 
     /// An attribute of the resource.
-    pub fn resource_attribute(&mut self, key: &str, value: Value<'b>) {
+    pub fn resource_attribute(&mut self, key: Text<'b>, value: Value<'b>) {
         let plan = self.plan;
-        if plan.fields.resource.may_hold(key.len()) {
+        if plan.fields.resource.may_hold(key.as_bytes().len()) {
             for watched in plan.fields.resource.matches(key.as_bytes()) {
                 fill(&mut self.resource, watched, value);
             }
@@ -85,9 +89,9 @@ impl<'p, 'b> Matcher<'p, 'b> {
     }
 
     /// An attribute of the scope.
-    pub fn scope_attribute(&mut self, key: &str, value: Value<'b>) {
+    pub fn scope_attribute(&mut self, key: Text<'b>, value: Value<'b>) {
         let plan = self.plan;
-        if plan.fields.scope.may_hold(key.len()) {
+        if plan.fields.scope.may_hold(key.as_bytes().len()) {
             for watched in plan.fields.scope.matches(key.as_bytes()) {
                 fill(&mut self.group, watched, value);
             }
@@ -100,7 +104,7 @@ impl<'p, 'b> Matcher<'p, 'b> {
         self.plan.fields.fixed.iter().any(|(field, ..)| urls.contains(field))
     }
 
-    pub fn resource_schema_url(&mut self, url: &'b str) {
+    pub fn resource_schema_url(&mut self, url: Text<'b>) {
         self.set_fixed(Fixed::ResourceSchemaUrl, text(url));
     }
 
@@ -108,15 +112,15 @@ impl<'p, 'b> Matcher<'p, 'b> {
         self.set_fixed(Fixed::ResourceDroppedAttributes, number(count));
     }
 
-    pub fn scope_name(&mut self, name: &'b str) {
+    pub fn scope_name(&mut self, name: Text<'b>) {
         self.set_fixed(Fixed::ScopeName, text(name));
     }
 
-    pub fn scope_version(&mut self, version: &'b str) {
+    pub fn scope_version(&mut self, version: Text<'b>) {
         self.set_fixed(Fixed::ScopeVersion, text(version));
     }
 
-    pub fn scope_schema_url(&mut self, url: &'b str) {
+    pub fn scope_schema_url(&mut self, url: Text<'b>) {
         self.set_fixed(Fixed::ScopeSchemaUrl, text(url));
     }
 
@@ -134,9 +138,9 @@ impl<'p, 'b> Matcher<'p, 'b> {
 
     /// An attribute of the record.
     #[inline]
-    pub fn record_attribute(&mut self, key: &str, value: Value<'b>) {
+    pub fn record_attribute(&mut self, key: Text<'b>, value: Value<'b>) {
         let plan = self.plan;
-        if plan.fields.record.may_hold(key.len()) {
+        if plan.fields.record.may_hold(key.as_bytes().len()) {
             for watched in plan.fields.record.matches(key.as_bytes()) {
                 self.touched |= fill(&mut self.record, watched, value);
             }
@@ -150,7 +154,7 @@ impl<'p, 'b> Matcher<'p, 'b> {
         for (field, slot, rest) in &plan.fields.fixed {
             let value = match field {
                 Fixed::Level if head.severity_text.is_empty() => {
-                    severity_name(head.severity_number).map(Value::Str)
+                    severity_name(head.severity_number).map(|name| Value::Str(name.into()))
                 }
                 Fixed::Level => text(head.severity_text),
                 Fixed::SeverityNumber => Some(head.severity_number)
@@ -205,7 +209,7 @@ impl<'p, 'b> Matcher<'p, 'b> {
     }
 }
 
-fn text(text: &str) -> Option<Value<'_>> {
+fn text(text: Text<'_>) -> Option<Value<'_>> {
     (!text.is_empty()).then_some(Value::Str(text))
 }
 
@@ -252,7 +256,7 @@ struct Search<'s, 'b> {
 impl<'b> NestedVisitor<'b> for Search<'_, 'b> {
     fn member(&mut self, key: Option<Key<'b>>, value: Value<'b>) {
         let key = match key {
-            Some(Key::Plain(key)) => std::borrow::Cow::Borrowed(key),
+            Some(Key::Plain(key)) => std::borrow::Cow::Borrowed(key.as_str()),
             Some(Key::Escaped(inside)) => crate::wire::json::unescape(inside),
             None => return,
         };

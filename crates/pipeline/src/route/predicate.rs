@@ -183,7 +183,7 @@ fn number_of(value: Value<'_>) -> Option<f64> {
 /// Text as it reads. Bytes read as lower-case hex: the only bytes that a field can name are trace and span ids.
 fn text_of(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
-        Value::Str(text) => Some(Cow::Borrowed(text)),
+        Value::Str(text) => Some(Cow::Borrowed(text.as_str())),
         Value::Escaped(inside) => Some(crate::wire::json::unescape(inside)),
         Value::Bytes(bytes) => Some(Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect())),
         _ => None,

@@ -57,7 +57,7 @@ impl Literal {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(value),
             Kind::Number => Value::Number(self.text(text)),
-            Kind::Str => Value::Str(self.inside(text)),
+            Kind::Str => Value::Str(self.inside(text).into()),
             Kind::Escaped => Value::Escaped(self.inside(text)),
             Kind::Array => Value::Array(self.nested(text)),
             Kind::Map => Value::Map(self.nested(text)),
@@ -80,6 +80,6 @@ impl KeyAt {
     }
 
     pub fn key(self, text: &str) -> Key<'_> {
-        if self.escaped { Key::Escaped(self.text(text)) } else { Key::Plain(self.text(text)) }
+        if self.escaped { Key::Escaped(self.text(text)) } else { Key::Plain(self.text(text).into()) }
     }
 }

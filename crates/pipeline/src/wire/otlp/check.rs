@@ -6,7 +6,7 @@ use super::cursor::{Cursor, MAX_MESSAGE_DEPTH};
 use super::fields::{
     any_value, entity_ref, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
 };
-use crate::record::{LogHead, Nested, Value};
+use crate::record::{LogHead, Nested, Text, Value};
 use crate::route::Matcher;
 use crate::wire::{CheckContext, Entry, Group, Index, Malformed, WireId};
 
@@ -207,11 +207,17 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(&'b str, Value<'b>), Malformed> {
-        let mut key = "";
+    fn key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Malformed> {
+        let mut key = Text::default();
         let mut value = None;
         if depth > MAX_MESSAGE_DEPTH {
             return Err(Malformed::TooDeep { offset: message.offset() });
+        }
+        let mut plain = message;
+        if let (Some(key), Some(value)) = (plain.short(key_value::KEY), plain.short(key_value::VALUE))
+            && plain.is_done()
+        {
+            return Ok((key.utf8()?, self.any_value(value, depth + 1)?));
         }
         while !message.is_done() {
             match message.tag()? {

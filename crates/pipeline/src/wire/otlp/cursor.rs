@@ -2,6 +2,7 @@
 //!
 //! Format: <https://protobuf.dev/programming-guides/encoding/>.
 
+use crate::record::Text;
 use crate::wire::Malformed;
 
 /// The deepest nesting of messages (and of unknown groups), counted from the request: prost's limit.
@@ -125,17 +126,41 @@ impl<'b> Cursor<'b> {
         Ok(self.message()?.bytes())
     }
 
-    /// The content of a `string` field.
+    /// The content of a `string` field, checked.
     #[inline]
-    pub(super) fn text(&mut self) -> Result<&'b str, Malformed> {
+    pub(super) fn text(&mut self) -> Result<Text<'b>, Malformed> {
         self.message()?.utf8()
     }
 
-    /// What is left, as the content of a `string` field.
+    /// What is left, checked to be the content of a `string` field.
     #[inline]
-    pub(super) fn utf8(&self) -> Result<&'b str, Malformed> {
-        std::str::from_utf8(self.rest)
-            .map_err(|error| Malformed::Utf8 { offset: self.offset() + error.valid_up_to() })
+    pub(super) fn utf8(&self) -> Result<Text<'b>, Malformed> {
+        if self.rest.is_ascii() {
+            return Ok(Text::checked(self.rest));
+        }
+        match std::str::from_utf8(self.rest) {
+            Ok(text) => Ok(text.into()),
+            Err(error) => Err(Malformed::Utf8 { offset: self.offset() + error.valid_up_to() }),
+        }
+    }
+
+    /// The content of a `string` field that was checked before.
+    #[inline]
+    pub(super) fn known_text(&mut self) -> Result<Text<'b>, Malformed> {
+        Ok(Text::checked(self.message()?.rest))
+    }
+
+    /// The content of the next field, if it is this length-delimited one (number below 16) and shorter than 128 bytes, as nearly all
+    /// names and values are. Otherwise nothing has happened.
+    #[inline(always)]
+    pub(super) fn short(&mut self, expected: Tag) -> Option<Self> {
+        let ([tag, len], rest) = self.rest.split_first_chunk::<2>()?;
+        if u64::from(*tag) != expected || *len >= 0x80 {
+            return None;
+        }
+        let (content, rest) = rest.split_at_checked(usize::from(*len))?;
+        self.rest = rest;
+        Some(Self { rest: content, end: self.end - rest.len() })
     }
 
     #[inline]

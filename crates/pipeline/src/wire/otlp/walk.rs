@@ -4,7 +4,7 @@
 
 use super::cursor::Cursor;
 use super::fields::{any_value, entity_ref, key_value, list, log_record, resource, scope};
-use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Nested, NestedVisitor, Value};
+use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Nested, NestedVisitor, Text, Value};
 use crate::wire::{Group, Index, Malformed, WireId};
 
 /// Pushes the records numbered by `items` (ascending) into `out`, each group once before its first record, until the
@@ -95,8 +95,8 @@ fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) 
     let mut message = Cursor::at(body, group.scope);
     while !message.is_done() {
         match message.tag()? {
-            scope::NAME => head.scope_name = message.text()?,
-            scope::VERSION => head.scope_version = message.text()?,
+            scope::NAME => head.scope_name = message.known_text()?,
+            scope::VERSION => head.scope_version = message.known_text()?,
             scope::DROPPED_ATTRIBUTES => head.scope_dropped_attributes = message.varint()? as u32,
             other => message.skip(other, 0)?,
         }
@@ -119,13 +119,13 @@ fn walk_record<'a>(message: Cursor<'a>, item: u32, out: &mut dyn LogVisitor<'a>)
             log_record::TIME => head.time = fields.fixed64()?,
             log_record::OBSERVED_TIME => head.observed_time = fields.fixed64()?,
             log_record::SEVERITY_NUMBER => head.severity_number = fields.varint()? as i32,
-            log_record::SEVERITY_TEXT => head.severity_text = fields.text()?,
+            log_record::SEVERITY_TEXT => head.severity_text = fields.known_text()?,
             log_record::BODY => head.body = Some(read_any_value(fields.message()?)?),
             log_record::DROPPED_ATTRIBUTES => head.dropped_attributes = fields.varint()? as u32,
             log_record::FLAGS => head.flags = fields.fixed32()?,
             log_record::TRACE_ID => head.trace_id = fields.blob()?,
             log_record::SPAN_ID => head.span_id = fields.blob()?,
-            log_record::EVENT_NAME => head.event_name = fields.text()?,
+            log_record::EVENT_NAME => head.event_name = fields.known_text()?,
             other => fields.skip(other, 0)?,
         }
     }
@@ -143,12 +143,18 @@ fn walk_record<'a>(message: Cursor<'a>, item: u32, out: &mut dyn LogVisitor<'a>)
     Ok(())
 }
 
-fn read_key_value(mut message: Cursor<'_>) -> Result<(&str, Value<'_>), Malformed> {
-    let mut key = "";
+fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Malformed> {
+    let mut plain = message;
+    if let (Some(key), Some(value)) = (plain.short(key_value::KEY), plain.short(key_value::VALUE))
+        && plain.is_done()
+    {
+        return Ok((Text::checked(key.bytes()), read_any_value(value)?));
+    }
+    let mut key = Text::default();
     let mut value = Value::Null;
     while !message.is_done() {
         match message.tag()? {
-            key_value::KEY => key = message.text()?,
+            key_value::KEY => key = message.known_text()?,
             key_value::VALUE => value = read_any_value(message.message()?)?,
             other => message.skip(other, 0)?,
         }
@@ -161,7 +167,7 @@ fn read_any_value(mut message: Cursor<'_>) -> Result<Value<'_>, Malformed> {
     let mut value = Value::Null;
     while !message.is_done() {
         value = match message.tag()? {
-            any_value::STRING => Value::Str(message.text()?),
+            any_value::STRING => Value::Str(message.known_text()?),
             any_value::BOOL => Value::Bool(message.varint()? != 0),
             any_value::INT => Value::Int(message.varint()? as i64),
             any_value::DOUBLE => Value::Double(f64::from_bits(message.fixed64()?)),
@@ -185,16 +191,16 @@ fn read_entity_ref(mut message: Cursor<'_>) -> Result<EntityRef<'_>, Malformed> 
     let mut entity = EntityRef::default();
     while !message.is_done() {
         match message.tag()? {
-            entity_ref::SCHEMA_URL => entity.schema_url = message.text()?,
-            entity_ref::KIND => entity.kind = message.text()?,
-            entity_ref::ID_KEY => entity.id_keys.push(message.text()?),
-            entity_ref::DESCRIPTION_KEY => entity.description_keys.push(message.text()?),
+            entity_ref::SCHEMA_URL => entity.schema_url = message.known_text()?,
+            entity_ref::KIND => entity.kind = message.known_text()?,
+            entity_ref::ID_KEY => entity.id_keys.push(message.known_text()?),
+            entity_ref::DESCRIPTION_KEY => entity.description_keys.push(message.known_text()?),
             other => message.skip(other, 0)?,
         }
     }
     Ok(entity)
 }
 
-fn text_at(body: &[u8], (offset, len): (u32, u32)) -> &str {
-    std::str::from_utf8(&body[offset as usize..(offset + len) as usize]).unwrap_or_default()
+fn text_at(body: &[u8], (offset, len): (u32, u32)) -> Text<'_> {
+    Text::checked(&body[offset as usize..(offset + len) as usize])
 }

@@ -129,7 +129,7 @@ struct Collected {
 impl<'a> NestedVisitor<'a> for Collected {
     fn member(&mut self, key: Option<Key<'a>>, value: Value<'a>) {
         let key = key.map(|key| match key {
-            Key::Plain(key) => key.to_owned(),
+            Key::Plain(key) => key.as_str().to_owned(),
             Key::Escaped(inside) => unescape(inside).into_owned(),
         });
         self.members.push((key, owned(value)));
@@ -146,7 +146,7 @@ fn owned(value: Value<'_>) -> serde_json::Value {
     match value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => value.into(),
-        Value::Str(text) => text.into(),
+        Value::Str(text) => text.as_str().into(),
         Value::Escaped(inside) => unescape(inside).into(),
         Value::Number(digits) => serde_json::from_str(digits).unwrap(),
         Value::Array(nested) | Value::Map(nested) => {
