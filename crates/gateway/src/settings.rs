@@ -58,7 +58,8 @@ pub struct DocumentSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
     /// All payloads in memory together: request bodies with their indexes, inflation, batches on their way. Requests
-    /// over it are refused and may be sent again. Default: 40 % of the container's memory limit, or of the machine's memory.
+    /// over it are refused and may be sent again. Batches of what was taken already may exceed it, by each sink's
+    /// `concurrency.max` times `batch.max_bytes` at most. Default: 40 % of the container's memory limit, or of the machine's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
     /// Most records in one request. A larger one is refused for good. Default: 1000000.

@@ -58,7 +58,8 @@ pub struct ConcurrencyConfig {
 pub struct RetryConfig {
     /// Longest wait after the first failure; doubled by each further one. Default `100ms`.
     pub initial: Period,
-    /// Longest wait of all, unless the sink asks for a longer one. Default `30s`.
+    /// Longest wait of all, unless the sink asks for a longer one. Default `5s`: a wait is one probe, and clients that wait for their
+    /// answer are refused meanwhile.
     pub max: Period,
     /// Records that arrived longer ago than this and still fail are given up: their client is told to send them again. Default
     /// `1h`. Clients that wait for their answer give up much sooner (the receivers' acknowledgement time limit).
@@ -99,7 +100,7 @@ impl Default for RetryConfig {
     fn default() -> Self {
         Self {
             initial: Period::millis(100),
-            max: Period::secs(30),
+            max: Period::secs(5),
             max_age: Period::secs(3_600),
             blocked_pause: Period::secs(30),
         }
