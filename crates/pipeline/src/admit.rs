@@ -65,6 +65,9 @@ pub enum OtlpIds {
     None,
 }
 
+/// A guess at the size of a record on the wire, for the first size of its index.
+const TYPICAL_RECORD_BYTES: usize = 256;
+
 /// The account of records that no route wants.
 const UNROUTED: &str = "unrouted";
 const NO_SINK: &str = "none";
@@ -180,7 +183,9 @@ impl Intake {
     }
 
     fn check_otlp(&self, body: &[u8], arrived: i64) -> Result<(Index, otlp::Layout), Malformed> {
-        let mut index = Index::default();
+        // Records are seldom smaller; a list that has to grow is copied.
+        let records = Vec::with_capacity(body.len() / TYPICAL_RECORD_BYTES + 1);
+        let mut index = Index { records, ..Index::default() };
         let context = CheckContext { limits: &self.limits, arrived, window: &self.window };
         let layout = otlp::check(body, &context, &mut Matcher::new(&self.plan), &mut index)?;
         Ok((index, layout))

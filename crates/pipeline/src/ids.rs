@@ -7,7 +7,8 @@ use crate::wire::{Entry, Group, Index};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::const_xxh3::const_custom_default_secret;
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 /// Characters in a written id.
 pub const ID_CHARS: usize = 28;
@@ -81,15 +82,15 @@ impl Mint {
 }
 
 /// The key of the content hash. It is the same everywhere, because a client may send its retry to another replica.
-const CONTENT_KEY: u64 = 0x0f0e_ba11_5eed_1d5a;
+const CONTENT_KEY: [u8; 192] = const_custom_default_secret(0x0f0e_ba11_5eed_1d5a);
 
 /// Ids from content: a 128-bit keyed hash of resource, scope and record, and of how often the same came before in this
 /// request. So a request sent again has the same ids, and honest twins within one request have different ones.
 pub fn content_ids(body: &[u8], index: &Index) -> Vec<u128> {
     let of_group = |group: &Group| {
         let part = |(offset, len): (u32, u32)| &body[offset as usize..(offset + len) as usize];
-        let resource = xxh3_128_with_seed(part(group.resource), CONTENT_KEY);
-        let scope = xxh3_128_with_seed(part(group.scope), CONTENT_KEY);
+        let resource = xxh3_128_with_secret(part(group.resource), &CONTENT_KEY);
+        let scope = xxh3_128_with_secret(part(group.scope), &CONTENT_KEY);
         resource.rotate_left(1) ^ scope.rotate_left(64) ^ u128::from(group.scope.1)
     };
     let mut groups: Vec<Option<u128>> = vec![None; index.groups.len()];
@@ -98,7 +99,7 @@ pub fn content_ids(body: &[u8], index: &Index) -> Vec<u128> {
     for entry in &index.records {
         let number = entry.aux as usize;
         let group = *groups[number].get_or_insert_with(|| of_group(&index.groups[number]));
-        let mut id = xxh3_128_with_seed(&body[entry.range()], CONTENT_KEY) ^ group;
+        let mut id = xxh3_128_with_secret(&body[entry.range()], &CONTENT_KEY) ^ group;
         while !seen.insert(id, &ids) {
             id = id.rotate_left(29).wrapping_mul(0x2d35_8dcc_aa6c_78a5_9e37_79b9_7f4a_7c15) ^ 1;
         }

@@ -6,6 +6,7 @@ pub mod blackhole;
 pub mod elasticsearch;
 pub mod file;
 mod lines;
+mod pool;
 mod secret;
 pub mod stdout;
 #[cfg(test)]

@@ -109,8 +109,8 @@ impl<'a> LogVisitor<'a> for LogDocument<'_> {
     }
 
     fn record_end(&mut self) -> bool {
-        let Scratch { group, slots, .. } = &mut *self.scratch;
-        slots.drop_duplicates(0, self.out);
+        let Scratch { group, slots, names, .. } = &mut *self.scratch;
+        names.drop_duplicates(slots, self.out);
         group.write_promoted(slots, self.out);
         self.out.extend_from_slice(&group.tail);
         let fits = self.framing.end(self.start, self.out);

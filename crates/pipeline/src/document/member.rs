@@ -98,6 +98,8 @@ fn has_equal_tags(slots: &[Slot]) -> bool {
 pub(super) struct Names {
     cached: Vec<Name>,
     next: usize,
+    /// So many of the cached names are known to differ from each other.
+    distinct: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -138,8 +140,21 @@ impl Names {
         write_value(value, slots, out);
     }
 
+    /// Drops attributes that have a later namesake; nothing is compared where the last record with these names had none.
+    pub(super) fn drop_duplicates(&mut self, slots: &mut Slots, out: &mut Vec<u8>) {
+        if self.next <= self.distinct {
+            return;
+        }
+        let before = slots.0.len();
+        slots.drop_duplicates(0, out);
+        if slots.0.len() == before && self.next <= self.cached.len() {
+            self.distinct = self.next;
+        }
+    }
+
     fn render(&mut self, key: Text<'_>, out: &mut Vec<u8>) -> u32 {
         let start = out.len();
+        self.distinct = 0;
         let prefix = if is_taken(key.as_bytes()) { ATTRIBUTES } else { "" };
         write_name(prefix, Key::Plain(key), out);
         let tag = tag_of(key.as_bytes());

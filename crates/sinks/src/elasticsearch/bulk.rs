@@ -1,6 +1,7 @@
 //! The bulk body: an action line and a document for each record, compressed as it is written if wanted.
 
 use super::OpType;
+use crate::pool::Pool;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use forebay_pipeline::body::{Body, Share};
@@ -8,7 +9,7 @@ use forebay_pipeline::deliver::{Encoder, Payload};
 use forebay_pipeline::document::{DocumentWriter, Framing};
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// zlib's fastest: level 6 costs three times as much for a tenth of the bytes.
 const GZIP_LEVEL: u32 = 1;
@@ -21,13 +22,13 @@ pub(super) struct BulkShape {
     pub(super) op: OpType,
     ids: bool,
     gzip: bool,
-    /// Bytes of the last finished body: the next one is probably as large, and growing a buffer copies it.
-    last_len: Arc<AtomicUsize>,
+    /// Bodies that were sent, to be written anew.
+    pool: Pool,
 }
 
 impl BulkShape {
     pub(super) fn new(op: OpType, ids: bool, gzip: bool) -> Self {
-        Self { op, ids, gzip, last_len: Arc::default() }
+        Self { op, ids, gzip, pool: Pool::default() }
     }
 }
 
@@ -50,19 +51,10 @@ impl BulkEncoder {
         shape: BulkShape,
         payloads: Arc<AtomicU64>,
     ) -> Self {
-        let last_len = shape.last_len.load(Relaxed);
-        let room = if shape.gzip { 2 * GZIP_PIECE } else { last_len + last_len / 16 };
-        let gzip =
-            shape.gzip.then(|| GzEncoder::new(Vec::with_capacity(last_len), Compression::new(GZIP_LEVEL)));
+        let gzip = shape.gzip.then(|| GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)));
         let actions = Actions { op: shape.op, ids: shape.ids, limit, gzip, compressed: 0, records: 0 };
-        Self {
-            destination: destination.into(),
-            writer,
-            shape,
-            actions,
-            text: Vec::with_capacity(room),
-            payloads,
-        }
+        let text = shape.pool.take();
+        Self { destination: destination.into(), writer, shape, actions, text, payloads }
     }
 }
 
@@ -80,13 +72,12 @@ impl Encoder for BulkEncoder {
         let records = self.actions.records;
         let bytes = match self.actions.gzip.take() {
             // Writing to a vector cannot fail.
-            Some(gzip) => gzip.finish().unwrap_or_default(),
-            None => self.text,
+            Some(gzip) => gzip.finish().unwrap_or_default().into(),
+            None => self.shape.pool.lend(self.text),
         };
-        self.shape.last_len.store(bytes.len(), Relaxed);
         Payload {
             destination: self.destination,
-            bytes: bytes.into(),
+            bytes,
             gzip: self.shape.gzip,
             records,
             id: self.payloads.fetch_add(1, Relaxed),

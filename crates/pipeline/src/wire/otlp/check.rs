@@ -2,7 +2,7 @@
 //!
 //! The depth that is handed down is that of a message below the request, because prost counts it so.
 
-use super::cursor::{Cursor, MAX_MESSAGE_DEPTH};
+use super::cursor::{Bad, Cursor, MAX_MESSAGE_DEPTH};
 use super::fields::{
     any_value, entity_ref, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
 };
@@ -28,13 +28,7 @@ pub fn check<'b>(
     index: &mut Index,
 ) -> Result<Layout, Malformed> {
     let mut check = Check { context, matcher, index, scattered: false };
-    let mut message = Cursor::new(body);
-    while !message.is_done() {
-        match message.tag()? {
-            request::RESOURCE_LOGS => check.resource_logs(message.message()?)?,
-            other => message.skip_unknown(other, request::KNOWN, 0)?,
-        }
-    }
+    check.request(Cursor::new(body)).map_err(|bad| *bad)?;
     Ok(if check.scattered { Layout::Scattered } else { Layout::Canonical })
 }
 
@@ -46,7 +40,17 @@ struct Check<'c, 'm, 'p, 'b> {
 }
 
 impl<'b> Check<'_, '_, '_, 'b> {
-    fn resource_logs(&mut self, mut message: Cursor<'b>) -> Result<(), Malformed> {
+    fn request(&mut self, mut message: Cursor<'b>) -> Result<(), Bad> {
+        while !message.is_done() {
+            match message.tag()? {
+                request::RESOURCE_LOGS => self.resource_logs(message.message()?)?,
+                other => message.skip_unknown(other, request::KNOWN, 0)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn resource_logs(&mut self, mut message: Cursor<'b>) -> Result<(), Bad> {
         const DEPTH: u32 = 1;
         let mut group = Group::default();
         let mut has_resource = false;
@@ -82,7 +86,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn resource(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(), Malformed> {
+    fn resource(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(), Bad> {
         while !message.is_done() {
             match message.tag()? {
                 resource::ATTRIBUTE => {
@@ -100,7 +104,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn scope_logs(&mut self, mut message: Cursor<'b>, mut group: Group) -> Result<(), Malformed> {
+    fn scope_logs(&mut self, mut message: Cursor<'b>, mut group: Group) -> Result<(), Bad> {
         const DEPTH: u32 = 2;
         let mut has_scope = false;
         let number = self.index.groups.len();
@@ -135,7 +139,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn scope(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(), Malformed> {
+    fn scope(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(), Bad> {
         while !message.is_done() {
             match message.tag()? {
                 scope::NAME => {
@@ -160,7 +164,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn log_record(&mut self, mut message: Cursor<'b>, group: u32) -> Result<(), Malformed> {
+    fn log_record(&mut self, mut message: Cursor<'b>, group: u32) -> Result<(), Bad> {
         const DEPTH: u32 = 3;
         let (offset, len) = message.span();
         self.limits(len as usize)?;
@@ -196,22 +200,25 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn limits(&self, record_bytes: usize) -> Result<(), Malformed> {
+    fn limits(&self, record_bytes: usize) -> Result<(), Bad> {
         let limits = self.context.limits;
         if record_bytes > limits.max_record_bytes {
-            return Err(Malformed::RecordTooLarge { bytes: record_bytes, limit: limits.max_record_bytes });
+            return Err(Box::new(Malformed::RecordTooLarge {
+                bytes: record_bytes,
+                limit: limits.max_record_bytes,
+            }));
         }
         if self.index.records.len() >= limits.max_records {
-            return Err(Malformed::TooManyRecords { limit: limits.max_records });
+            return Err(Box::new(Malformed::TooManyRecords { limit: limits.max_records }));
         }
         Ok(())
     }
 
-    fn key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Malformed> {
+    fn key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Bad> {
         let mut key = Text::default();
         let mut value = None;
         if depth > MAX_MESSAGE_DEPTH {
-            return Err(Malformed::TooDeep { offset: message.offset() });
+            return Err(message.too_deep());
         }
         let mut plain = message;
         if let (Some(key), Some(value)) = (plain.short(key_value::KEY), plain.short(key_value::VALUE))
@@ -233,9 +240,15 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok((key, value.unwrap_or(Value::Null)))
     }
 
-    fn any_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Malformed> {
+    fn any_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Bad> {
         if depth > MAX_MESSAGE_DEPTH {
-            return Err(Malformed::TooDeep { offset: message.offset() });
+            return Err(message.too_deep());
+        }
+        let mut plain = message;
+        if let Some(text) = plain.short(any_value::STRING)
+            && plain.is_done()
+        {
+            return Ok(Value::Str(text.utf8()?));
         }
         let mut value = Value::Null;
         let mut members = 0;
@@ -264,9 +277,9 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(value)
     }
 
-    fn array(&mut self, message: Cursor<'b>, depth: u32) -> Result<Nested<'b>, Malformed> {
+    fn array(&mut self, message: Cursor<'b>, depth: u32) -> Result<Nested<'b>, Bad> {
         if depth > MAX_MESSAGE_DEPTH {
-            return Err(Malformed::TooDeep { offset: message.offset() });
+            return Err(message.too_deep());
         }
         let mut members = message;
         while !members.is_done() {
@@ -278,9 +291,9 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(Nested { wire: WireId::OtlpLogs, bytes: message.bytes() })
     }
 
-    fn map(&mut self, message: Cursor<'b>, depth: u32) -> Result<Nested<'b>, Malformed> {
+    fn map(&mut self, message: Cursor<'b>, depth: u32) -> Result<Nested<'b>, Bad> {
         if depth > MAX_MESSAGE_DEPTH {
-            return Err(Malformed::TooDeep { offset: message.offset() });
+            return Err(message.too_deep());
         }
         let mut members = message;
         while !members.is_done() {
@@ -293,7 +306,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
     }
 }
 
-fn check_entity_ref(mut message: Cursor<'_>, depth: u32) -> Result<(), Malformed> {
+fn check_entity_ref(mut message: Cursor<'_>, depth: u32) -> Result<(), Bad> {
     while !message.is_done() {
         match message.tag()? {
             entity_ref::SCHEMA_URL | entity_ref::KIND | entity_ref::ID_KEY | entity_ref::DESCRIPTION_KEY => {

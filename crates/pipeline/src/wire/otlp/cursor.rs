@@ -8,6 +8,9 @@ use crate::wire::Malformed;
 /// The deepest nesting of messages (and of unknown groups), counted from the request: prost's limit.
 pub(super) const MAX_MESSAGE_DEPTH: u32 = 100;
 
+/// Why a body is refused, behind a pointer: results that carry it stay in registers.
+pub(super) type Bad = Box<Malformed>;
+
 /// A field's number and wire type, as one varint on the wire.
 pub(super) type Tag = u64;
 
@@ -67,12 +70,12 @@ impl<'b> Cursor<'b> {
     }
 
     #[cold]
-    pub(super) fn error(&self, what: &'static str) -> Malformed {
-        Malformed::Syntax { format: "protobuf", offset: self.offset(), what }
+    pub(super) fn error(&self, what: &'static str) -> Bad {
+        Box::new(Malformed::Syntax { format: "protobuf", offset: self.offset(), what })
     }
 
     #[inline(always)]
-    pub(super) fn varint(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn varint(&mut self) -> Result<u64, Bad> {
         match self.rest.split_first() {
             Some((byte, rest)) if *byte < 0x80 => {
                 self.rest = rest;
@@ -82,7 +85,7 @@ impl<'b> Cursor<'b> {
         }
     }
 
-    fn long_varint(&mut self) -> Result<u64, Malformed> {
+    fn long_varint(&mut self) -> Result<u64, Bad> {
         let mut value = 0;
         for (count, byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (count * 7);
@@ -99,7 +102,7 @@ impl<'b> Cursor<'b> {
 
     /// The next field's tag.
     #[inline(always)]
-    pub(super) fn tag(&mut self) -> Result<Tag, Malformed> {
+    pub(super) fn tag(&mut self) -> Result<Tag, Bad> {
         let tag = self.varint()?;
         if tag > u64::from(u32::MAX) || tag < 8 {
             return Err(self.error("invalid field number"));
@@ -109,7 +112,7 @@ impl<'b> Cursor<'b> {
 
     /// The content of a length-delimited field.
     #[inline(always)]
-    pub(super) fn message(&mut self) -> Result<Self, Malformed> {
+    pub(super) fn message(&mut self) -> Result<Self, Bad> {
         let len = self.varint()?;
         match usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)) {
             Some((content, rest)) => {
@@ -122,31 +125,37 @@ impl<'b> Cursor<'b> {
 
     /// The content of a `bytes` field.
     #[inline]
-    pub(super) fn blob(&mut self) -> Result<&'b [u8], Malformed> {
+    pub(super) fn blob(&mut self) -> Result<&'b [u8], Bad> {
         Ok(self.message()?.bytes())
     }
 
     /// The content of a `string` field, checked.
     #[inline]
-    pub(super) fn text(&mut self) -> Result<Text<'b>, Malformed> {
+    pub(super) fn text(&mut self) -> Result<Text<'b>, Bad> {
         self.message()?.utf8()
     }
 
     /// What is left, checked to be the content of a `string` field.
     #[inline]
-    pub(super) fn utf8(&self) -> Result<Text<'b>, Malformed> {
+    pub(super) fn utf8(&self) -> Result<Text<'b>, Bad> {
         if self.rest.is_ascii() {
             return Ok(Text::checked(self.rest));
         }
         match std::str::from_utf8(self.rest) {
             Ok(text) => Ok(text.into()),
-            Err(error) => Err(Malformed::Utf8 { offset: self.offset() + error.valid_up_to() }),
+            Err(error) => Err(Box::new(Malformed::Utf8 { offset: self.offset() + error.valid_up_to() })),
         }
+    }
+
+    /// The message is nested deeper than prost would follow.
+    #[cold]
+    pub(super) fn too_deep(&self) -> Bad {
+        Box::new(Malformed::TooDeep { offset: self.offset() })
     }
 
     /// The content of a `string` field that was checked before.
     #[inline]
-    pub(super) fn known_text(&mut self) -> Result<Text<'b>, Malformed> {
+    pub(super) fn known_text(&mut self) -> Result<Text<'b>, Bad> {
         Ok(Text::checked(self.message()?.rest))
     }
 
@@ -164,17 +173,17 @@ impl<'b> Cursor<'b> {
     }
 
     #[inline]
-    pub(super) fn fixed64(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn fixed64(&mut self) -> Result<u64, Bad> {
         self.array().map(u64::from_le_bytes)
     }
 
     #[inline]
-    pub(super) fn fixed32(&mut self) -> Result<u32, Malformed> {
+    pub(super) fn fixed32(&mut self) -> Result<u32, Bad> {
         self.array().map(u32::from_le_bytes)
     }
 
     #[inline]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Bad> {
         match self.rest.split_first_chunk::<N>() {
             Some((bytes, rest)) => {
                 self.rest = rest;
@@ -185,9 +194,9 @@ impl<'b> Cursor<'b> {
     }
 
     /// Skips a field that this schema does not know. `depth` is that of the message it stands in.
-    pub(super) fn skip(&mut self, tag: Tag, depth: u32) -> Result<(), Malformed> {
+    pub(super) fn skip(&mut self, tag: Tag, depth: u32) -> Result<(), Bad> {
         if depth >= MAX_MESSAGE_DEPTH {
-            return Err(Malformed::TooDeep { offset: self.offset() });
+            return Err(self.too_deep());
         }
         match tag & 7 {
             VARINT => self.varint().map(|_| ()),
@@ -211,7 +220,7 @@ impl<'b> Cursor<'b> {
 
     /// Skips an unknown field; a known number with a wire type that is not its own is an error. `known` has a bit for each
     /// known number.
-    pub(super) fn skip_unknown(&mut self, tag: Tag, known: u64, depth: u32) -> Result<(), Malformed> {
+    pub(super) fn skip_unknown(&mut self, tag: Tag, known: u64, depth: u32) -> Result<(), Bad> {
         let number = tag >> 3;
         if number < 64 && known >> number & 1 == 1 {
             return Err(self.error("field has the wrong wire type"));

@@ -4,7 +4,7 @@
 //! oneof the last run of its last member counts. Resource, scope and schema URLs come to stand before the records.
 //! Only requests that `check` found valid come here, so that anything left over is an internal error, told as such.
 
-use super::cursor::{BYTES, Cursor, tag};
+use super::cursor::{BYTES, Bad, Cursor, tag};
 use super::fields::{
     any_value, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
 };
@@ -61,7 +61,7 @@ impl Message {
 /// The same request with nothing scattered.
 pub fn normalize(body: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut out = Vec::with_capacity(body.len());
-    write_message(Message::Request, body, &mut out)?;
+    write_message(Message::Request, body, &mut out).map_err(|bad| *bad)?;
     Ok(out)
 }
 
@@ -72,7 +72,7 @@ struct Field<'b> {
     content: &'b [u8],
 }
 
-fn write_message(message: Message, body: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+fn write_message(message: Message, body: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
     let mut fields = read_fields(body)?;
     if let Message::AnyValue = message {
         keep_last_member(&mut fields);
@@ -95,7 +95,7 @@ fn write_message(message: Message, body: &[u8], out: &mut Vec<u8>) -> Result<(),
     Ok(())
 }
 
-fn write_child(child: Message, tag: u64, content: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+fn write_child(child: Message, tag: u64, content: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
     let mut inner = Vec::with_capacity(content.len());
     write_message(child, content, &mut inner)?;
     write_varint(tag, out);
@@ -104,7 +104,7 @@ fn write_child(child: Message, tag: u64, content: &[u8], out: &mut Vec<u8>) -> R
     Ok(())
 }
 
-fn read_fields(body: &[u8]) -> Result<Vec<Field<'_>>, Malformed> {
+fn read_fields(body: &[u8]) -> Result<Vec<Field<'_>>, Bad> {
     let mut fields = Vec::new();
     let mut cursor = Cursor::new(body);
     while !cursor.is_done() {

@@ -2,18 +2,18 @@
 //!
 //! Where the reader could report an error, the walk just ends: `check` has seen these bytes, so it does not happen.
 
-use super::cursor::Cursor;
+use super::cursor::{Bad, Cursor};
 use super::fields::{any_value, entity_ref, key_value, list, log_record, resource, scope};
 use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Nested, NestedVisitor, Text, Value};
-use crate::wire::{Group, Index, Malformed, WireId};
+use crate::wire::{Group, Index, WireId};
 
 /// Pushes the records numbered by `items` (ascending) into `out`, each group once before its first record, until the
 /// visitor has enough.
-pub fn walk_logs<'a>(
+pub fn walk_logs<'a, V: LogVisitor<'a>>(
     body: &'a [u8],
     index: &Index,
     items: &mut dyn Iterator<Item = u32>,
-    out: &mut dyn LogVisitor<'a>,
+    out: &mut V,
 ) {
     let mut current = None;
     for item in items {
@@ -51,7 +51,7 @@ pub fn walk_nested<'a>(bytes: &'a [u8], is_map: bool, visitor: &mut dyn NestedVi
     }
 }
 
-fn walk_group<'a>(body: &'a [u8], group: &Group, out: &mut dyn LogVisitor<'a>) -> Result<(), Malformed> {
+fn walk_group<'a, V: LogVisitor<'a>>(body: &'a [u8], group: &Group, out: &mut V) -> Result<(), Bad> {
     let mut head = GroupHead {
         resource_schema_url: text_at(body, group.resource_schema_url),
         scope_schema_url: text_at(body, group.scope_schema_url),
@@ -84,7 +84,7 @@ fn walk_group<'a>(body: &'a [u8], group: &Group, out: &mut dyn LogVisitor<'a>) -
     Ok(())
 }
 
-fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) -> Result<(), Malformed> {
+fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) -> Result<(), Bad> {
     let mut message = Cursor::at(body, group.resource);
     while !message.is_done() {
         match message.tag()? {
@@ -104,7 +104,7 @@ fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) 
     Ok(())
 }
 
-fn walk_record<'a>(message: Cursor<'a>, item: u32, out: &mut dyn LogVisitor<'a>) -> Result<(), Malformed> {
+fn walk_record<'a, V: LogVisitor<'a>>(message: Cursor<'a>, item: u32, out: &mut V) -> Result<(), Bad> {
     let mut head = LogHead::default();
     // The second pass begins at the first attribute.
     let mut attributes = None;
@@ -143,7 +143,7 @@ fn walk_record<'a>(message: Cursor<'a>, item: u32, out: &mut dyn LogVisitor<'a>)
     Ok(())
 }
 
-fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Malformed> {
+fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
     let mut plain = message;
     if let (Some(key), Some(value)) = (plain.short(key_value::KEY), plain.short(key_value::VALUE))
         && plain.is_done()
@@ -163,7 +163,13 @@ fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Malf
 }
 
 /// The last member of the oneof; in a canonical request it is the only one.
-fn read_any_value(mut message: Cursor<'_>) -> Result<Value<'_>, Malformed> {
+fn read_any_value(mut message: Cursor<'_>) -> Result<Value<'_>, Bad> {
+    let mut plain = message;
+    if let Some(text) = plain.short(any_value::STRING)
+        && plain.is_done()
+    {
+        return Ok(Value::Str(Text::checked(text.bytes())));
+    }
     let mut value = Value::Null;
     while !message.is_done() {
         value = match message.tag()? {
@@ -187,7 +193,7 @@ fn nested(content: Cursor<'_>) -> Nested<'_> {
     Nested { wire: WireId::OtlpLogs, bytes: content.bytes() }
 }
 
-fn read_entity_ref(mut message: Cursor<'_>) -> Result<EntityRef<'_>, Malformed> {
+fn read_entity_ref(mut message: Cursor<'_>) -> Result<EntityRef<'_>, Bad> {
     let mut entity = EntityRef::default();
     while !message.is_done() {
         match message.tag()? {
