@@ -14,6 +14,16 @@ pub fn root() -> &'static Path {
 pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new("cargo");
     command.args(args).current_dir(root());
+    // `cargo run` tells this process about its own package, and build scripts that watch these variables would build
+    // ring and all that stands on it anew each time plain cargo and xtask take turns.
+    for (name, _) in std::env::vars_os() {
+        let is_of_xtask = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if is_of_xtask {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -57,6 +57,8 @@ impl Blueprint {
                 .into_iter()
                 .map(|(path, message)| locator.fault(&format!("receivers.{path}"), message, None)),
         );
+        let cross = settings.faults().into_iter();
+        faults.extend(cross.map(|(path, message)| locator.fault(&path, message, None)));
         let names: Vec<&str> = settings.sinks.keys().map(String::as_str).collect();
         match Plan::build(&settings.routes(), settings.route_mode, &settings.documents.promote, &names) {
             Ok(plan) if faults.is_empty() => return Ok(Self { settings, plan, sinks }),

@@ -16,6 +16,7 @@ pub fn run(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
         Some(threads) => threads as usize,
         None => std::thread::available_parallelism()?.get(),
     };
+    let descriptors = raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()
@@ -24,12 +25,24 @@ pub fn run(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         threads,
+        descriptors,
         memory_available_bytes = memory::available(),
         memory_budget_bytes =
             blueprint.settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()),
         "starting"
     );
     runtime.block_on(serve(blueprint))
+}
+
+/// Takes all the file descriptors that the system grants: the usual soft limit of 1024 is less than the connections that one
+/// listener may have. Returns the limit, if there is one.
+fn raise_descriptor_limit() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    }
 }
 
 async fn serve(blueprint: Blueprint) -> anyhow::Result<ExitCode> {

@@ -169,7 +169,51 @@ impl Default for LogSettings {
     }
 }
 
+/// Less memory than this (bytes) would refuse ordinary requests.
+const LEAST_MEMORY: u64 = 1 << 20;
+
 impl Settings {
+    /// Settings that contradict each other: path, and what is wrong.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        if self.limits.memory.is_some_and(|memory| memory.0 < LEAST_MEMORY) {
+            faults.push((
+                "limits.memory".to_owned(),
+                "must be at least 1MiB, or every request would be refused".to_owned(),
+            ));
+        }
+        let listeners = self.listeners();
+        for (i, (path, address)) in listeners.iter().enumerate() {
+            if let Some((other, _)) =
+                listeners[..i].iter().find(|(_, earlier)| earlier == address && address.port() != 0)
+            {
+                faults.push((path.clone(), format!("`{other}` listens on {address} already")));
+            }
+        }
+        let mut folders: Vec<&std::path::Path> = Vec::new();
+        for (name, sink) in &self.sinks {
+            if let SinkConfig::File(file) = sink {
+                if folders.contains(&file.path.as_path()) {
+                    faults.push((
+                        format!("sinks.{name}.path"),
+                        "another file sink writes there already".to_owned(),
+                    ));
+                }
+                folders.push(&file.path);
+            }
+        }
+        faults
+    }
+
+    fn listeners(&self) -> Vec<(String, SocketAddr)> {
+        let otlp = self.receivers.otlp.as_ref();
+        let grpc = otlp.and_then(|otlp| Some(("receivers.otlp.grpc.listen", otlp.grpc.as_ref()?.listen)));
+        let http = otlp.and_then(|otlp| Some(("receivers.otlp.http.listen", otlp.http.as_ref()?.listen)));
+        let json = self.receivers.json.as_ref().map(|json| ("receivers.json.listen", json.listen));
+        let all = [grpc, http, json, Some(("admin.listen", self.admin.listen))];
+        all.into_iter().flatten().map(|(path, address)| (path.to_owned(), address)).collect()
+    }
+
     /// The routes of the file, or else the shipped ones to the first sink.
     pub fn routes(&self) -> Vec<RouteConfig> {
         if !self.routes.is_empty() {
@@ -230,6 +274,16 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_working_default() {
         draw("").unwrap();
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_faults() {
+        let text = "receivers: {otlp: {grpc: {listen: '127.0.0.1:9600'}}}\nlimits: {memory: 0}\n\
+            sinks: {a: {type: file, path: x}, b: {type: file, path: x}}\n";
+        let faults = draw(text).unwrap_err();
+        let places: Vec<(usize, &str)> =
+            faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
+        assert_eq!(places, [(1, "admin.listen"), (2, "limits.memory"), (3, "sinks.b.path")]);
     }
 
     #[test]

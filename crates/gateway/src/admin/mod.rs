@@ -12,16 +12,25 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use forebay_pipeline::deliver::Handle;
 use forebay_pipeline::task;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 /// How often each worker proves that it makes progress, and after how long without proof the process is not alive.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const DEAD_AFTER_NANOS: i64 = 30_000_000_000;
+/// Connections at once, and how long each may take to ask (and to ask again).
+const MAX_CONNECTIONS: usize = 64;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait after `accept` failed: mostly for a file descriptor.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the probes look at.
 #[derive(Debug)]
@@ -86,12 +95,34 @@ pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::
         .with_state(shared);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        let served = runtime.block_on(async { axum::serve(TcpListener::from_std(listener)?, app).await });
-        if let Err(error) = served {
-            tracing::error!(%error, "the admin port has failed");
-        }
+        runtime.block_on(async {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => accept(listener, app).await,
+                Err(error) => tracing::error!(%error, "the admin port has failed"),
+            }
+        });
     })?;
     Ok(address)
+}
+
+/// Serves connections, a few at a time: whoever opens many and says nothing must not take the descriptors of the data ports.
+async fn accept(listener: TcpListener, app: Router) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(app.clone());
+        task::spawn("admin connection", async move {
+            let _slot = slot;
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            // A client that broke off is its own business.
+            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
 }
 
 async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {

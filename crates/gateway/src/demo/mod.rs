@@ -8,7 +8,7 @@ mod mix;
 mod table;
 
 use crate::cli::say;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use client::Client;
 use gateway::Gateway;
@@ -16,6 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Records per request.
 const BATCH: u64 = 500;
@@ -42,7 +43,16 @@ pub fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     runtime.block_on(demonstrate(args))
 }
 
+/// A SIGTERM ends the demo and, with it, its gateway, which would otherwise stay behind.
 async fn demonstrate(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        shown = show(args) => shown,
+        _ = terminate.recv() => bail!("ended by SIGTERM"),
+    }
+}
+
+async fn show(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut gateway = Gateway::start(&args.dir).await?;
     say(&format!(
         "Forebay {} is running; its configuration is {}",

@@ -20,7 +20,8 @@ use std::net::SocketAddr;
 const JSON: &str = "application/json";
 /// Content types of one object a line, and those of bodies that say themselves what they are.
 const LINES: [&str; 3] = ["application/x-ndjson", "application/jsonl", "application/ndjson"];
-const ANY: [&str; 3] = [JSON, "text/plain", ""];
+/// The last but one is what `curl -d` says of any data.
+const ANY: [&str; 4] = [JSON, "text/plain", "application/x-www-form-urlencoded", ""];
 
 /// JSON logs over HTTP: `POST` of one object, an array of objects, or one object a line.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -194,7 +195,7 @@ mod tests {
         for text in ["application/x-ndjson", "application/jsonl"] {
             assert_eq!(format(&head(text)).unwrap(), Format::Lines, "{text}");
         }
-        assert_eq!(format(&head("application/x-www-form-urlencoded")).unwrap_err().kind, Kind::MediaType);
+        assert_eq!(format(&head("application/xml")).unwrap_err().kind, Kind::MediaType);
     }
 
     #[test]

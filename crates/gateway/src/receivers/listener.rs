@@ -78,7 +78,7 @@ impl Default for ConnectionConfig {
 
 /// A receiver could not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} ({receiver}): {source}")]
+#[error("cannot listen on {address} ({receiver})")]
 pub struct BindError {
     pub receiver: &'static str,
     pub address: SocketAddr,
@@ -208,7 +208,13 @@ async fn accept<H: Handler>(listener: Listener, slots: Arc<Semaphore>, server: A
 impl<H: Handler> Server<H> {
     async fn serve(&self, stream: TcpStream) {
         // A connection that never says anything must not hold its slot.
-        if !matches!(timeout(self.config.idle_timeout.0, stream.peek(&mut [0])).await, Ok(Ok(1))) {
+        let mut first = [0];
+        let spoken = tokio::select! {
+            peeked = timeout(self.config.idle_timeout.0, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
+            // Nothing was asked on it, so nobody is owed an answer.
+            () = self.signals.closing.cancelled() => false,
+        };
+        if !spoken {
             return;
         }
         if let Err(error) = stream.set_nodelay(true) {

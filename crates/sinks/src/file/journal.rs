@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Bytes that are read at once while looking for the last line break.
@@ -55,6 +56,11 @@ impl Journal {
 
     /// Makes sure that there is a file which ends where it is good.
     fn open(&mut self) -> io::Result<()> {
+        if self.file.as_ref().is_some_and(|file| !is_at(file, &self.path)) {
+            // Somebody moved or deleted it: what is written to it now would be nowhere.
+            self.file = None;
+            self.torn = false;
+        }
         if let Some(file) = &self.file {
             if self.torn {
                 file.set_len(self.good)?;
@@ -119,6 +125,12 @@ impl Journal {
     }
 }
 
+/// Whether `path` still names the file that is open.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), path.metadata()), (Ok(open), Ok(named)) if identity(&open) == identity(&named))
+}
+
 fn numbered(path: &Path, number: u64) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
@@ -159,5 +171,22 @@ mod tests {
         journal.torn = true;
         journal.append(b"4\n").unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap(), "1\n4\n");
+    }
+
+    #[test]
+    fn a_file_that_was_deleted_or_moved_is_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("inner").join("a.ndjson");
+        let mut journal = Journal::new(path.clone(), Rules { max_bytes: 4, max_files: None, fsync: true });
+        journal.append(b"1\n").unwrap();
+        std::fs::remove_file(&path).unwrap();
+        journal.append(b"2\n").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n");
+        std::fs::remove_dir_all(directory.path().join("inner")).unwrap();
+        for line in [b"3\n", b"4\n", b"5\n"] {
+            journal.append(line).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "5\n");
+        assert_eq!(std::fs::read_to_string(numbered(&path, 1)).unwrap(), "3\n4\n");
     }
 }

@@ -227,7 +227,13 @@ async fn an_address_that_is_taken_is_named() {
     let config = Receivers { otlp: None, json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }) };
     let error =
         start(&config, Arc::clone(&house.intake), &house.ledger, CancellationToken::new()).await.unwrap_err();
-    assert!(error.to_string().starts_with(&format!("cannot listen on {taken} (json): ")), "{error}");
+    // As the command line prints it: the cause once, behind the address.
+    let line = format!("{:#}", anyhow::Error::from(error));
+    let start = format!("cannot listen on {taken} (json): ");
+    assert!(
+        line.strip_prefix(&start).is_some_and(|cause| cause.contains("in use") && !cause.contains(": ")),
+        "{line}"
+    );
     let names = house.started.to_string();
     assert!(names.contains(&format!("json {taken}")) && names.contains("otlp_grpc 127.0.0.1:"), "{names}");
 }

@@ -318,14 +318,11 @@ fn check_entity_ref(mut message: Cursor<'_>, depth: u32) -> Result<(), Bad> {
     Ok(())
 }
 
-/// The time of an event: its own, else when it was observed, else when it arrived. Times that do not fit into i64 nanoseconds
-/// (after the year 2262) count as absent.
-pub(super) fn event_time(head: &LogHead<'_>, arrived: i64) -> (i64, u32) {
-    for time in [head.time, head.observed_time] {
-        match i64::try_from(time) {
-            Ok(0) | Err(_) => {}
-            Ok(time) => return (time, Entry::HAS_TIME),
-        }
+/// The time of an event: its own, else when it was observed, else when it arrived. One after 2262 does not fit into i64 nanoseconds
+/// and counts as the last that does: far outside of any window for destinations.
+fn event_time(head: &LogHead<'_>, arrived: i64) -> (i64, u32) {
+    match (head.time, head.observed_time) {
+        (0, 0) => (arrived, 0),
+        (0, time) | (time, _) => (i64::try_from(time).unwrap_or(i64::MAX), Entry::HAS_TIME),
     }
-    (arrived, 0)
 }
