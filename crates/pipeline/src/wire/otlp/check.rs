@@ -214,9 +214,9 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Bad> {
-        let mut key = Text::default();
-        let mut value = None;
+    /// The plain shape in line, so that its parts stay in registers; any other by a call.
+    #[inline(always)]
+    fn key_value(&mut self, message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Bad> {
         if depth > MAX_MESSAGE_DEPTH {
             return Err(message.too_deep());
         }
@@ -226,6 +226,13 @@ impl<'b> Check<'_, '_, '_, 'b> {
         {
             return Ok((key.utf8()?, self.any_value(value, depth + 1)?));
         }
+        self.odd_key_value(message, depth)
+    }
+
+    #[inline(never)]
+    fn odd_key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Bad> {
+        let mut key = Text::default();
+        let mut value = None;
         while !message.is_done() {
             match message.tag()? {
                 key_value::KEY => key = message.text()?,
@@ -240,7 +247,8 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok((key, value.unwrap_or(Value::Null)))
     }
 
-    fn any_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Bad> {
+    #[inline(always)]
+    fn any_value(&mut self, message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Bad> {
         if depth > MAX_MESSAGE_DEPTH {
             return Err(message.too_deep());
         }
@@ -250,6 +258,11 @@ impl<'b> Check<'_, '_, '_, 'b> {
         {
             return Ok(Value::Str(text.utf8()?));
         }
+        self.other_value(message, depth)
+    }
+
+    #[inline(never)]
+    fn other_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Bad> {
         let mut value = Value::Null;
         let mut members = 0;
         while !message.is_done() {

@@ -63,6 +63,17 @@ impl<'b> Cursor<'b> {
         (self.offset() as u32, self.rest.len() as u32)
     }
 
+    /// How many bytes are left.
+    #[inline(always)]
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The last `left` bytes of what is left.
+    pub(super) fn last(&self, left: usize) -> Self {
+        Self { rest: &self.rest[self.rest.len().saturating_sub(left)..], end: self.end }
+    }
+
     /// What is left.
     #[inline]
     pub(super) fn bytes(&self) -> &'b [u8] {

@@ -106,14 +106,15 @@ fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) 
 
 fn walk_record<'a, V: LogVisitor<'a>>(message: Cursor<'a>, item: u32, out: &mut V) -> Result<(), Bad> {
     let mut head = LogHead::default();
-    // The second pass begins at the first attribute.
-    let mut attributes = None;
+    // The second pass begins at the first attribute. A length and not a cursor is remembered: copying one for each field would
+    // wait for the stores of its parts.
+    let mut attributes = 0;
     let mut fields = message;
     while !fields.is_done() {
-        let here = fields;
+        let left = fields.left();
         match fields.tag()? {
             log_record::ATTRIBUTE => {
-                attributes = attributes.or(Some(here));
+                attributes = attributes.max(left);
                 fields.message()?;
             }
             log_record::TIME => head.time = fields.fixed64()?,
@@ -130,7 +131,7 @@ fn walk_record<'a, V: LogVisitor<'a>>(message: Cursor<'a>, item: u32, out: &mut 
         }
     }
     out.record(item, &head);
-    let mut fields = attributes.unwrap_or(fields);
+    let mut fields = message.last(attributes);
     while !fields.is_done() {
         match fields.tag()? {
             log_record::ATTRIBUTE => {
@@ -143,13 +144,20 @@ fn walk_record<'a, V: LogVisitor<'a>>(message: Cursor<'a>, item: u32, out: &mut 
     Ok(())
 }
 
-fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
+/// The plain shape in line, so that its parts stay in registers; any other by a call.
+#[inline(always)]
+fn read_key_value(message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
     let mut plain = message;
     if let (Some(key), Some(value)) = (plain.short(key_value::KEY), plain.short(key_value::VALUE))
         && plain.is_done()
     {
         return Ok((Text::checked(key.bytes()), read_any_value(value)?));
     }
+    read_odd_key_value(message)
+}
+
+#[inline(never)]
+fn read_odd_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
     let mut key = Text::default();
     let mut value = Value::Null;
     while !message.is_done() {
@@ -163,13 +171,19 @@ fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad>
 }
 
 /// The last member of the oneof; in a canonical request it is the only one.
-fn read_any_value(mut message: Cursor<'_>) -> Result<Value<'_>, Bad> {
+#[inline(always)]
+fn read_any_value(message: Cursor<'_>) -> Result<Value<'_>, Bad> {
     let mut plain = message;
     if let Some(text) = plain.short(any_value::STRING)
         && plain.is_done()
     {
         return Ok(Value::Str(Text::checked(text.bytes())));
     }
+    read_other_value(message)
+}
+
+#[inline(never)]
+fn read_other_value(mut message: Cursor<'_>) -> Result<Value<'_>, Bad> {
     let mut value = Value::Null;
     while !message.is_done() {
         value = match message.tag()? {
