@@ -109,6 +109,16 @@ async fn the_drain_answers_what_is_under_way_and_takes_nothing_new() {
 }
 
 #[tokio::test]
+async fn a_connection_on_which_nothing_was_asked_does_not_hold_up_the_drain() {
+    let house = house(Mood::Delivers).await;
+    let _silent = [Wire::connect(house.json()).await, Wire::connect(house.grpc()).await];
+    // Accepted, and waiting for a first byte.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    house.shutdown.cancel();
+    assert!(house.started.closed(Duration::from_secs(5)).await, "cut at the deadline");
+}
+
+#[tokio::test]
 async fn what_outlives_the_drain_is_cut_and_was_told_nothing() {
     let house = house(Mood::Hangs).await;
     let mut wire = Wire::connect(house.json()).await;
