@@ -4,8 +4,8 @@ use crate::config::{self, Fault, Loaded, ProcessEnvironment};
 use crate::demo::DemoArgs;
 use crate::graph::Blueprint;
 use crate::settings::{self, Settings};
+use crate::terminal::{complain, say};
 use clap::{Args, Parser, Subcommand};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -114,14 +114,4 @@ fn check(text: &str) -> Result<Blueprint, Vec<Fault>> {
     config::load(text, &ProcessEnvironment, settings::stand_in, |Loaded { value, locator }| {
         Blueprint::draw(value, &locator)
     })
-}
-
-/// Writes a line for the person at the terminal. A closed pipe is no reason to fail.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// The same on standard error.
-pub fn complain(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

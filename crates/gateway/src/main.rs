@@ -11,6 +11,7 @@ mod rate_limit;
 mod receivers;
 mod run;
 mod settings;
+mod terminal;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -103,6 +103,6 @@ fn close_books(ledger: &Ledger) -> bool {
         "balanced": balanced, "doors": doors, "accounts": accounts,
     });
     // Not through the log's filter and formatter: this line is always there, and its parts can be read as JSON.
-    crate::cli::complain(&line.to_string());
+    crate::terminal::complain(&line.to_string());
     balanced
 }

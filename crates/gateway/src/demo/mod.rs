@@ -7,7 +7,7 @@ mod gateway;
 mod mix;
 mod table;
 
-use crate::cli::say;
+use crate::terminal::say;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use client::Client;
