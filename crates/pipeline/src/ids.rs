@@ -10,10 +10,6 @@ use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 /// Characters in a written id.
 pub const ID_CHARS: usize = 28;
-const ID_BYTES: usize = 21;
-const TIME_BYTES: usize = 5;
-/// RFC 4648 section 5. The base64 crate takes any length and costs as much as the rest of an action line.
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// How the records of one body are identified.
 #[derive(Clone, Debug)]
@@ -44,18 +40,44 @@ impl Ids {
             },
         };
         let seconds = entry.time.div_euclid(1_000_000_000);
-        let mut id = [0u8; ID_BYTES];
-        id[..TIME_BYTES].copy_from_slice(&seconds.to_be_bytes()[8 - TIME_BYTES..]);
-        id[TIME_BYTES..].copy_from_slice(&tail.to_be_bytes());
-        let mut text = [0u8; ID_CHARS];
-        // 21 bytes are exactly 28 characters, so there is no padding and no remainder.
-        for (bytes, chars) in id.as_chunks::<3>().0.iter().zip(text.as_chunks_mut::<4>().0) {
-            let bits = u32::from_be_bytes([0, bytes[0], bytes[1], bytes[2]]);
-            *chars = [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 63) as usize]);
-        }
-        out.extend_from_slice(&text);
+        out.extend_from_slice(&text_of(seconds as u64, tail)[..ID_CHARS]);
         true
     }
+}
+
+/// Five bytes of seconds and sixteen of `tail`, big endian, in URL-safe base64 (RFC 4648 section 5), and four bytes of no meaning.
+///
+/// Arithmetic on whole arrays and no table, so that the compiler makes vector instructions of it: the base64 crate takes any
+/// length and costs as much as the rest of an action line.
+fn text_of(seconds: u64, tail: u128) -> [u8; 32] {
+    let low = |shift: u32| (tail >> shift) as u32 & 0xff_ffff;
+    // Seven times three bytes.
+    let triples = [
+        (seconds >> 16) as u32 & 0xff_ffff,
+        (seconds as u32 & 0xffff) << 8 | (tail >> 120) as u32,
+        low(96),
+        low(72),
+        low(48),
+        low(24),
+        low(0),
+        0,
+    ];
+    let sextets = triples.map(|triple| {
+        let word =
+            triple >> 18 | triple >> 4 & 0x3f00 | triple << 10 & 0x3f_0000 | triple << 24 & 0x3f00_0000;
+        word.to_le_bytes()
+    });
+    sextets.as_flattened().as_array::<32>().copied().unwrap_or_default().map(character)
+}
+
+/// The character of a sextet: `A` to `Z`, `a` to `z`, `0` to `9`, `-`, `_`, each step a correction of those before.
+fn character(sextet: u8) -> u8 {
+    let step = |from: u8, correction: u8| if sextet >= from { correction } else { 0 };
+    (sextet + b'A')
+        .wrapping_add(step(26, b'a' - b'Z' - 1))
+        .wrapping_add(step(52, b'0'.wrapping_sub(b'z' + 1)))
+        .wrapping_add(step(62, b'-'.wrapping_sub(b'9' + 1)))
+        .wrapping_add(step(63, b'_' - b'-' - 1))
 }
 
 fn minted(epoch: u64, frame: u64, item: u32) -> u128 {
