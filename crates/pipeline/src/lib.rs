@@ -7,8 +7,10 @@
 pub mod admit;
 pub mod body;
 pub mod budget;
+mod chunk;
 pub mod dead_letter;
 pub mod deliver;
+mod digits;
 pub mod document;
 pub mod ids;
 pub mod ledger;

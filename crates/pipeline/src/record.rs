@@ -133,16 +133,17 @@ pub struct EntityRef<'a> {
 }
 
 /// Receives log records. The order of calls is: `group` (whenever resource or scope change), then for its attributes
-/// `resource_attribute`/`entity_ref`/`scope_attribute`, `group_end`; then for each record `record`, `attribute`..., `record_end`.
+/// `resource_attribute`/`entity_ref`/`scope_attribute`, `group_end`; then for each record `attribute`..., `record`.
+///
+/// A record's fixed fields come last, because on the wire some of them do, and one pass is enough then.
 pub trait LogVisitor<'a> {
     fn group(&mut self, head: &GroupHead<'a>);
     fn resource_attribute(&mut self, key: Text<'a>, value: Value<'a>);
     fn entity_ref(&mut self, entity: &EntityRef<'a>);
     fn scope_attribute(&mut self, key: Text<'a>, value: Value<'a>);
     fn group_end(&mut self);
-    /// `item` is the record's number in its body's index.
-    fn record(&mut self, item: u32, head: &LogHead<'a>);
     fn attribute(&mut self, key: Text<'a>, value: Value<'a>);
-    /// False stops the walk: the visitor has taken as much as it can hold.
-    fn record_end(&mut self) -> bool;
+    /// The record whose attributes came before; `item` is its number in its body's index. False stops the walk: the visitor has
+    /// taken as much as it can hold.
+    fn record(&mut self, item: u32, head: &LogHead<'a>) -> bool;
 }

@@ -137,13 +137,17 @@ impl<'p, 'b> Matcher<'p, 'b> {
     }
 
     /// An attribute of the record.
-    #[inline]
+    #[inline(always)]
     pub fn record_attribute(&mut self, key: Text<'b>, value: Value<'b>) {
-        let plan = self.plan;
-        if plan.fields.record.may_hold(key.as_bytes().len()) {
-            for watched in plan.fields.record.matches(key.as_bytes()) {
-                self.touched |= fill(&mut self.record, watched, value);
-            }
+        if self.plan.fields.record.may_hold(key.as_bytes().len()) {
+            self.fill_record(key, value);
+        }
+    }
+
+    #[inline(never)]
+    fn fill_record(&mut self, key: Text<'b>, value: Value<'b>) {
+        for watched in self.plan.fields.record.matches(key.as_bytes()) {
+            self.touched |= fill(&mut self.record, watched, value);
         }
     }
 

@@ -6,6 +6,8 @@ use super::cursor::{Bad, Cursor, MAX_MESSAGE_DEPTH};
 use super::fields::{
     any_value, entity_ref, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
 };
+use super::scalar::{plain_scalar, plain_text};
+use crate::chunk::{CHUNK, chunk_at, first, non_ascii};
 use crate::record::{LogHead, Nested, Text, Value};
 use crate::route::Matcher;
 use crate::wire::{CheckContext, Entry, Group, Index, Malformed, WireId};
@@ -27,12 +29,13 @@ pub fn check<'b>(
     matcher: &mut Matcher<'_, 'b>,
     index: &mut Index,
 ) -> Result<Layout, Malformed> {
-    let mut check = Check { context, matcher, index, scattered: false };
+    let mut check = Check { body, context, matcher, index, scattered: false };
     check.request(Cursor::new(body)).map_err(|bad| *bad)?;
     Ok(if check.scattered { Layout::Scattered } else { Layout::Canonical })
 }
 
 struct Check<'c, 'm, 'p, 'b> {
+    body: &'b [u8],
     context: &'c CheckContext<'c>,
     matcher: &'m mut Matcher<'p, 'b>,
     index: &'m mut Index,
@@ -171,19 +174,24 @@ impl<'b> Check<'_, '_, '_, 'b> {
         let mut head = LogHead::default();
         self.matcher.begin_record();
         while !message.is_done() {
+            // Nearly all fields are these: in line and handed on at once, so that the parts stay in registers.
+            if let Some((key, value)) = message.short_key_value(log_record::ATTRIBUTE) {
+                self.record_attribute(key, value, &message)?;
+                continue;
+            }
             match message.tag()? {
                 log_record::TIME => head.time = message.fixed64()?,
                 log_record::OBSERVED_TIME => head.observed_time = message.fixed64()?,
                 log_record::SEVERITY_NUMBER => head.severity_number = message.varint()? as i32,
-                log_record::SEVERITY_TEXT => head.severity_text = message.text()?,
+                log_record::SEVERITY_TEXT => {
+                    let content = message.message()?;
+                    head.severity_text = self.text(content.bytes(), message.offset())?;
+                }
                 log_record::BODY => {
                     self.scattered |= head.body.is_some();
-                    head.body = Some(self.any_value(message.message()?, DEPTH + 1)?);
+                    self.body(message.message()?, DEPTH + 1, &mut head)?;
                 }
-                log_record::ATTRIBUTE => {
-                    let (key, value) = self.key_value(message.message()?, DEPTH + 1)?;
-                    self.matcher.record_attribute(key, value);
-                }
+                log_record::ATTRIBUTE => self.odd_record_attribute(message.message()?, DEPTH + 1)?,
                 log_record::DROPPED_ATTRIBUTES => head.dropped_attributes = message.varint()? as u32,
                 log_record::FLAGS => head.flags = message.fixed32()?,
                 log_record::TRACE_ID => head.trace_id = message.blob()?,
@@ -214,23 +222,68 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    /// The plain shape in line, so that its parts stay in registers; any other by a call.
+    /// A name, and the content of a value, which end where `message` goes on.
     #[inline(always)]
-    fn key_value(&mut self, message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Bad> {
-        if depth > MAX_MESSAGE_DEPTH {
-            return Err(message.too_deep());
+    fn record_attribute(&mut self, key: &'b [u8], value: &'b [u8], message: &Cursor<'b>) -> Result<(), Bad> {
+        // Offsets are for errors: the value ends here, and the key before the value's tag and length.
+        let end = message.offset();
+        let key = self.text(key, end - value.len() - 2)?;
+        match plain_text(value) {
+            Some(text) => {
+                let text = self.text(text, end)?;
+                self.matcher.record_attribute(key, Value::Str(text));
+                Ok(())
+            }
+            None => self.other_record_attribute(key, Cursor::ending_at(value, end)),
         }
-        let mut plain = message;
-        if let (Some(key), Some(value)) = (plain.short(key_value::KEY), plain.short(key_value::VALUE))
-            && plain.is_done()
-        {
-            return Ok((key.utf8()?, self.any_value(value, depth + 1)?));
-        }
-        self.odd_key_value(message, depth)
     }
 
     #[inline(never)]
-    fn odd_key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Bad> {
+    fn other_record_attribute(&mut self, key: Text<'b>, value: Cursor<'b>) -> Result<(), Bad> {
+        const DEPTH: u32 = 5;
+        match plain_scalar(value.bytes()) {
+            Some(scalar) => self.matcher.record_attribute(key, scalar),
+            None => {
+                let value = self.any_value(value, DEPTH)?;
+                self.matcher.record_attribute(key, value);
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn odd_record_attribute(&mut self, content: Cursor<'b>, depth: u32) -> Result<(), Bad> {
+        let (key, value) = self.key_value(content, depth)?;
+        self.matcher.record_attribute(key, value);
+        Ok(())
+    }
+
+    /// Puts the body where it belongs by one of two ways, because values that meet in one variable meet in memory.
+    #[inline(always)]
+    fn body(&mut self, content: Cursor<'b>, depth: u32, head: &mut LogHead<'b>) -> Result<(), Bad> {
+        match plain_text(content.bytes()) {
+            Some(text) => head.body = Some(Value::Str(self.text(text, content.offset() + content.left())?)),
+            None => head.body = Some(self.any_value(content, depth)?),
+        }
+        Ok(())
+    }
+
+    /// The text that these bytes are, checked; they end at this offset in the body.
+    #[inline(always)]
+    fn text(&self, bytes: &'b [u8], end: usize) -> Result<Text<'b>, Bad> {
+        if bytes.len() <= CHUNK
+            && let Some(chunk) = chunk_at(self.body, bytes)
+            && non_ascii(chunk) & first(bytes.len()) == 0
+        {
+            return Ok(Text::checked(bytes));
+        }
+        Cursor::ending_at(bytes, end).utf8()
+    }
+
+    fn key_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<(Text<'b>, Value<'b>), Bad> {
+        if depth > MAX_MESSAGE_DEPTH {
+            return Err(message.too_deep());
+        }
         let mut key = Text::default();
         let mut value = None;
         while !message.is_done() {
@@ -247,22 +300,11 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok((key, value.unwrap_or(Value::Null)))
     }
 
-    #[inline(always)]
-    fn any_value(&mut self, message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Bad> {
+    #[inline(never)]
+    fn any_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Bad> {
         if depth > MAX_MESSAGE_DEPTH {
             return Err(message.too_deep());
         }
-        let mut plain = message;
-        if let Some(text) = plain.short(any_value::STRING)
-            && plain.is_done()
-        {
-            return Ok(Value::Str(text.utf8()?));
-        }
-        self.other_value(message, depth)
-    }
-
-    #[inline(never)]
-    fn other_value(&mut self, mut message: Cursor<'b>, depth: u32) -> Result<Value<'b>, Bad> {
         let mut value = Value::Null;
         let mut members = 0;
         while !message.is_done() {

@@ -2,6 +2,8 @@
 //!
 //! Format: <https://protobuf.dev/programming-guides/encoding/>.
 
+use super::fields::key_value;
+use crate::chunk::is_ascii;
 use crate::record::Text;
 use crate::wire::Malformed;
 
@@ -47,6 +49,12 @@ impl<'b> Cursor<'b> {
         Self { rest: &body[offset as usize..end], end }
     }
 
+    /// A reader of `bytes`, which end at this offset of their body.
+    #[inline]
+    pub(super) fn ending_at(bytes: &'b [u8], end: usize) -> Self {
+        Self { rest: bytes, end }
+    }
+
     #[inline]
     pub(super) fn is_done(&self) -> bool {
         self.rest.is_empty()
@@ -67,11 +75,6 @@ impl<'b> Cursor<'b> {
     #[inline(always)]
     pub(super) fn left(&self) -> usize {
         self.rest.len()
-    }
-
-    /// The last `left` bytes of what is left.
-    pub(super) fn last(&self, left: usize) -> Self {
-        Self { rest: &self.rest[self.rest.len().saturating_sub(left)..], end: self.end }
     }
 
     /// What is left.
@@ -147,9 +150,9 @@ impl<'b> Cursor<'b> {
     }
 
     /// What is left, checked to be the content of a `string` field.
-    #[inline]
+    #[inline(never)]
     pub(super) fn utf8(&self) -> Result<Text<'b>, Bad> {
-        if self.rest.is_ascii() {
+        if is_ascii(self.rest) {
             return Ok(Text::checked(self.rest));
         }
         match std::str::from_utf8(self.rest) {
@@ -170,17 +173,24 @@ impl<'b> Cursor<'b> {
         Ok(Text::checked(self.message()?.rest))
     }
 
-    /// The content of the next field, if it is this length-delimited one (number below 16) and shorter than 128 bytes, as nearly all
-    /// names and values are. Otherwise nothing has happened.
+    /// The next field, if it is this one, holds a `KeyValue` of nothing but a key and a value, in this order, and is shorter than 128
+    /// bytes, as nearly all attributes are: the key, and the content of the value. Otherwise nothing has happened.
     #[inline(always)]
-    pub(super) fn short(&mut self, expected: Tag) -> Option<Self> {
-        let ([tag, len], rest) = self.rest.split_first_chunk::<2>()?;
-        if u64::from(*tag) != expected || *len >= 0x80 {
+    pub(super) fn short_key_value(&mut self, expected: Tag) -> Option<(&'b [u8], &'b [u8])> {
+        let ([tag, len, key_tag, key_len], rest) = self.rest.split_first_chunk::<4>()?;
+        let (key, rest) = rest.split_at_checked(usize::from(*key_len))?;
+        let ([value_tag, value_len], rest) = rest.split_first_chunk::<2>()?;
+        let (value, rest) = rest.split_at_checked(usize::from(*value_len))?;
+        let is_plain = u64::from(*tag) == expected
+            && u64::from(*key_tag) == key_value::KEY
+            && u64::from(*value_tag) == key_value::VALUE
+            && *len < 0x80
+            && usize::from(*len) == key.len() + value.len() + 4;
+        if !is_plain {
             return None;
         }
-        let (content, rest) = rest.split_at_checked(usize::from(*len))?;
         self.rest = rest;
-        Some(Self { rest: content, end: self.end - rest.len() })
+        Some((key, value))
     }
 
     #[inline]

@@ -6,6 +6,7 @@ mod check;
 mod cursor;
 mod fields;
 mod normalize;
+mod scalar;
 mod walk;
 
 pub use check::{Layout, check};

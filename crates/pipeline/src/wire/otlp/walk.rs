@@ -4,6 +4,7 @@
 
 use super::cursor::{Bad, Cursor};
 use super::fields::{any_value, entity_ref, key_value, list, log_record, resource, scope};
+use super::scalar::{plain_scalar, plain_text};
 use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Nested, NestedVisitor, Text, Value};
 use crate::wire::{Group, Index, WireId};
 
@@ -25,7 +26,7 @@ pub fn walk_logs<'a, V: LogVisitor<'a>>(
         }
         let walked = walk_record(Cursor::at(body, (entry.offset, entry.len)), item, out);
         debug_assert!(walked.is_ok(), "check accepted what walk cannot read");
-        if !out.record_end() {
+        if !walked.unwrap_or(false) {
             return;
         }
     }
@@ -104,24 +105,24 @@ fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) 
     Ok(())
 }
 
-fn walk_record<'a, V: LogVisitor<'a>>(message: Cursor<'a>, item: u32, out: &mut V) -> Result<(), Bad> {
+fn walk_record<'a, V: LogVisitor<'a>>(mut fields: Cursor<'a>, item: u32, out: &mut V) -> Result<bool, Bad> {
     let mut head = LogHead::default();
-    // The second pass begins at the first attribute. A length and not a cursor is remembered: copying one for each field would
-    // wait for the stores of its parts.
-    let mut attributes = 0;
-    let mut fields = message;
     while !fields.is_done() {
-        let left = fields.left();
-        match fields.tag()? {
-            log_record::ATTRIBUTE => {
-                attributes = attributes.max(left);
-                fields.message()?;
+        // Nearly all fields are these: in line and handed on at once, so that the parts stay in registers.
+        if let Some((key, value)) = fields.short_key_value(log_record::ATTRIBUTE) {
+            match plain_text(value) {
+                Some(text) => out.attribute(Text::checked(key), Value::Str(Text::checked(text))),
+                None => walk_other_attribute(key, value, out)?,
             }
+            continue;
+        }
+        match fields.tag()? {
+            log_record::ATTRIBUTE => walk_odd_attribute(fields.message()?, out)?,
             log_record::TIME => head.time = fields.fixed64()?,
             log_record::OBSERVED_TIME => head.observed_time = fields.fixed64()?,
             log_record::SEVERITY_NUMBER => head.severity_number = fields.varint()? as i32,
             log_record::SEVERITY_TEXT => head.severity_text = fields.known_text()?,
-            log_record::BODY => head.body = Some(read_any_value(fields.message()?)?),
+            log_record::BODY => read_body(fields.message()?, &mut head)?,
             log_record::DROPPED_ATTRIBUTES => head.dropped_attributes = fields.varint()? as u32,
             log_record::FLAGS => head.flags = fields.fixed32()?,
             log_record::TRACE_ID => head.trace_id = fields.blob()?,
@@ -130,34 +131,40 @@ fn walk_record<'a, V: LogVisitor<'a>>(message: Cursor<'a>, item: u32, out: &mut 
             other => fields.skip(other, 0)?,
         }
     }
-    out.record(item, &head);
-    let mut fields = message.last(attributes);
-    while !fields.is_done() {
-        match fields.tag()? {
-            log_record::ATTRIBUTE => {
-                let (key, value) = read_key_value(fields.message()?)?;
-                out.attribute(key, value);
-            }
-            other => fields.skip(other, 0)?,
-        }
+    Ok(out.record(item, &head))
+}
+
+#[inline(never)]
+fn walk_other_attribute<'a, V: LogVisitor<'a>>(
+    key: &'a [u8],
+    value: &'a [u8],
+    out: &mut V,
+) -> Result<(), Bad> {
+    match plain_scalar(value) {
+        Some(scalar) => out.attribute(Text::checked(key), scalar),
+        None => walk_rare_attribute(key, value, out)?,
     }
     Ok(())
 }
 
-/// The plain shape in line, so that its parts stay in registers; any other by a call.
-#[inline(always)]
-fn read_key_value(message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
-    let mut plain = message;
-    if let (Some(key), Some(value)) = (plain.short(key_value::KEY), plain.short(key_value::VALUE))
-        && plain.is_done()
-    {
-        return Ok((Text::checked(key.bytes()), read_any_value(value)?));
-    }
-    read_odd_key_value(message)
+#[inline(never)]
+fn walk_rare_attribute<'a, V: LogVisitor<'a>>(
+    key: &'a [u8],
+    value: &'a [u8],
+    out: &mut V,
+) -> Result<(), Bad> {
+    out.attribute(Text::checked(key), read_any_value(Cursor::new(value))?);
+    Ok(())
 }
 
 #[inline(never)]
-fn read_odd_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
+fn walk_odd_attribute<'a, V: LogVisitor<'a>>(content: Cursor<'a>, out: &mut V) -> Result<(), Bad> {
+    let (key, value) = read_key_value(content)?;
+    out.attribute(key, value);
+    Ok(())
+}
+
+fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
     let mut key = Text::default();
     let mut value = Value::Null;
     while !message.is_done() {
@@ -170,20 +177,19 @@ fn read_odd_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), 
     Ok((key, value))
 }
 
-/// The last member of the oneof; in a canonical request it is the only one.
+/// Puts the body where it belongs by one of two ways, because values that meet in one variable meet in memory.
 #[inline(always)]
-fn read_any_value(message: Cursor<'_>) -> Result<Value<'_>, Bad> {
-    let mut plain = message;
-    if let Some(text) = plain.short(any_value::STRING)
-        && plain.is_done()
-    {
-        return Ok(Value::Str(Text::checked(text.bytes())));
+fn read_body<'a>(content: Cursor<'a>, head: &mut LogHead<'a>) -> Result<(), Bad> {
+    match plain_text(content.bytes()) {
+        Some(text) => head.body = Some(Value::Str(Text::checked(text))),
+        None => head.body = Some(read_any_value(content)?),
     }
-    read_other_value(message)
+    Ok(())
 }
 
+/// The last member of the oneof; in a canonical request it is the only one.
 #[inline(never)]
-fn read_other_value(mut message: Cursor<'_>) -> Result<Value<'_>, Bad> {
+fn read_any_value(mut message: Cursor<'_>) -> Result<Value<'_>, Bad> {
     let mut value = Value::Null;
     while !message.is_done() {
         value = match message.tag()? {
