@@ -1,13 +1,11 @@
 //! Time as the hot path needs it: RFC 3339 out of nanoseconds, and the hour that names a destination.
 
+use crate::digits::eight_digits;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const NANOS: i64 = 1_000_000_000;
 const NANOS_PER_HOUR: i64 = 3_600 * NANOS;
 const SECONDS_PER_DAY: i64 = 86_400;
-
-/// Characters of a written timestamp: `2026-11-21T08:26:04.580000000Z`.
-pub const RFC3339_CHARS: usize = 30;
 
 /// Nanoseconds since 1970, by the system's clock.
 pub fn now() -> i64 {
@@ -42,68 +40,46 @@ pub fn civil(day: i64) -> (i64, u32, u32) {
 #[derive(Clone, Debug)]
 pub struct TimestampWriter {
     second: i64,
-    text: [u8; RFC3339_CHARS],
+    text: [u8; Self::TO_SECOND],
 }
 
 impl Default for TimestampWriter {
     fn default() -> Self {
-        Self { second: 0, text: *b"1970-01-01T00:00:00.000000000Z" }
+        Self { second: 0, text: *b"1970-01-01T00:00:00." }
     }
 }
 
 impl TimestampWriter {
-    /// `time` (nanoseconds since 1970) as RFC 3339 in UTC with nine digits. i64 nanoseconds reach from 1677 to 2262, so
-    /// a year always has four digits.
-    pub fn format(&mut self, time: i64) -> &[u8; RFC3339_CHARS] {
+    /// Characters up to the point before the fraction.
+    const TO_SECOND: usize = 20;
+
+    /// `time` (nanoseconds since 1970) as RFC 3339 in UTC with nine digits, in two parts: `2026-11-21T08:26:04.`, and
+    /// `580000000Z`. i64 nanoseconds reach from 1677 to 2262, so a year always has four digits.
+    #[inline]
+    pub fn format(&mut self, time: i64) -> (&[u8; 20], [u8; 10]) {
         let second = time.div_euclid(NANOS);
         if second != self.second {
             self.second = second;
             self.write_second(second);
         }
-        write_digits::<9>(field(&mut self.text, 20), time.rem_euclid(NANOS) as u32);
-        &self.text
+        let fraction = time.rem_euclid(NANOS) as u32;
+        let [a, b, c, d, e, f, g, h] = eight_digits(fraction / 10);
+        (&self.text, [a, b, c, d, e, f, g, h, b'0' + (fraction % 10) as u8, b'Z'])
     }
 
+    #[inline(never)]
     fn write_second(&mut self, second: i64) {
         let (year, month, day) = civil(second.div_euclid(SECONDS_PER_DAY));
         let of_day = second.rem_euclid(SECONDS_PER_DAY) as u32;
-        write_digits::<4>(field(&mut self.text, 0), year as u32);
-        write_digits::<2>(field(&mut self.text, 5), month);
-        write_digits::<2>(field(&mut self.text, 8), day);
-        write_digits::<2>(field(&mut self.text, 11), of_day / 3_600);
-        write_digits::<2>(field(&mut self.text, 14), of_day / 60 % 60);
-        write_digits::<2>(field(&mut self.text, 17), of_day % 60);
+        let date = eight_digits(year as u32 * 10_000 + month * 100 + day);
+        let clock = eight_digits(of_day / 3_600 * 10_000 + of_day / 60 % 60 * 100 + of_day % 60);
+        for (place, digit) in [0, 1, 2, 3, 5, 6, 8, 9].into_iter().zip(date) {
+            self.text[place] = digit;
+        }
+        for (place, digit) in [11, 12, 14, 15, 17, 18].into_iter().zip(&clock[2..]) {
+            self.text[place] = *digit;
+        }
     }
-}
-
-/// `00`, `01` ... `99`.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
-
-/// Fills `out` with the decimal digits of `value`, zeros in front: two at a time from the end.
-#[inline]
-fn write_digits<const N: usize>(out: &mut [u8; N], mut value: u32) {
-    let (first, pairs) = out.as_rchunks_mut::<2>();
-    for pair in pairs.iter_mut().rev() {
-        *pair = PAIRS[(value % 100) as usize];
-        value /= 100;
-    }
-    if let Some(digit) = first.first_mut() {
-        *digit = b'0' + (value % 10) as u8;
-    }
-}
-
-/// `N` bytes of `text` from `at` on.
-#[inline]
-fn field<const N: usize>(text: &mut [u8; RFC3339_CHARS], at: usize) -> &mut [u8; N] {
-    text[at..].first_chunk_mut().unwrap_or_else(|| unreachable!("the fields of a timestamp lie inside of it"))
 }
 
 /// Which event times may choose a destination by date. An event outside goes to the day of its arrival, keeps its own time, and is
@@ -149,12 +125,17 @@ mod tests {
         jiff::fmt::temporal::DateTimePrinter::new().precision(Some(9)).timestamp_to_string(&text)
     }
 
+    fn text(writer: &mut TimestampWriter, time: i64) -> String {
+        let (second, fraction) = writer.format(time);
+        String::from_utf8([&second[..], &fraction[..]].concat()).unwrap()
+    }
+
     proptest! {
         #[test]
         fn timestamps_agree_with_a_calendar_library(times in prop::collection::vec(any::<i64>(), 1..8)) {
             let mut writer = TimestampWriter::default();
             for time in times {
-                prop_assert_eq!(std::str::from_utf8(writer.format(time)).unwrap(), by_jiff(time));
+                prop_assert_eq!(text(&mut writer, time), by_jiff(time));
             }
         }
     }
@@ -162,9 +143,9 @@ mod tests {
     #[test]
     fn the_cached_second_does_not_stick() {
         let mut writer = TimestampWriter::default();
-        assert_eq!(writer.format(0), b"1970-01-01T00:00:00.000000000Z");
-        assert_eq!(writer.format(951_782_400 * NANOS + 1), b"2000-02-29T00:00:00.000000001Z");
-        assert_eq!(writer.format(0), b"1970-01-01T00:00:00.000000000Z");
+        assert_eq!(text(&mut writer, 0), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(text(&mut writer, 951_782_400 * NANOS + 1), "2000-02-29T00:00:00.000000001Z");
+        assert_eq!(text(&mut writer, 0), "1970-01-01T00:00:00.000000000Z");
     }
 
     #[test]

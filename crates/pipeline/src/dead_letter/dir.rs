@@ -127,7 +127,10 @@ struct Envelope<'l> {
 
 fn lines(letters: &[Letter]) -> Result<Vec<u8>, BuryError> {
     let mut time = TimestampWriter::default();
-    let mut rfc3339 = |nanos| String::from_utf8_lossy(time.format(nanos)).into_owned();
+    let mut rfc3339 = |nanos| {
+        let (second, fraction) = time.format(nanos);
+        String::from_utf8_lossy(&[&second[..], &fraction[..]].concat()).into_owned()
+    };
     let mut out = Vec::new();
     for letter in letters {
         let envelope = Envelope {

@@ -1,6 +1,7 @@
 //! What a run of OTLP records shares, rendered once: the logger's name, the promoted fields, and everything behind them.
 
-use super::escape::write_string;
+use super::attributes::Attributes;
+use super::draft::Draft;
 use super::member::{Slots, tag_of, write_int, write_member, write_name};
 use super::names::{resource_prefix, scope_prefix};
 use crate::record::{EntityRef, GroupHead, Key, Text, Value};
@@ -13,14 +14,19 @@ pub(super) struct Promoted {
     /// `,"<name>":`
     rendered_name: Vec<u8>,
     /// The same with this group's value, or nothing.
-    text: Vec<u8>,
+    text: Draft,
 }
 
 impl Promoted {
     pub(super) fn new(name: &str) -> Self {
-        let mut rendered_name = Vec::new();
+        let mut rendered_name = Draft::default();
         write_name("", Key::Plain(name.into()), &mut rendered_name);
-        Self { name: name.to_owned(), tag: tag_of(name.as_bytes()), rendered_name, text: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            tag: tag_of(name.as_bytes()),
+            rendered_name: rendered_name.as_slice().to_vec(),
+            text: Draft::default(),
+        }
     }
 
     pub(super) fn is(&self, name: &[u8]) -> bool {
@@ -31,7 +37,7 @@ impl Promoted {
 /// Rendered members of one object.
 #[derive(Clone, Debug, Default)]
 struct Members {
-    text: Vec<u8>,
+    text: Draft,
     slots: Slots,
 }
 
@@ -51,12 +57,12 @@ impl Members {
 pub(super) struct GroupText {
     promoted: Vec<Promoted>,
     /// `,"name":"<scope name>"`, or nothing.
-    pub(super) name: Vec<u8>,
+    pub(super) name: Draft,
     resource: Members,
-    entities: Vec<u8>,
-    resource_own: Vec<u8>,
+    entities: Draft,
+    resource_own: Draft,
     scope: Members,
-    scope_own: Vec<u8>,
+    scope_own: Draft,
     /// The end of each document: resource, scope, closing brace, line break.
     pub(super) tail: Vec<u8>,
 }
@@ -65,12 +71,12 @@ impl GroupText {
     pub(super) fn new(promoted: Vec<Promoted>) -> Self {
         Self {
             promoted,
-            name: Vec::new(),
+            name: Draft::default(),
             resource: Members::default(),
-            entities: Vec::new(),
-            resource_own: Vec::new(),
+            entities: Draft::default(),
+            resource_own: Draft::default(),
             scope: Members::default(),
-            scope_own: Vec::new(),
+            scope_own: Draft::default(),
             tail: Vec::new(),
         }
     }
@@ -110,11 +116,8 @@ impl GroupText {
         write_text(b",\"type\":", entity.kind, &mut self.entities);
         write_list(b",\"id_keys\":", &entity.id_keys, &mut self.entities);
         write_list(b",\"description_keys\":", &entity.description_keys, &mut self.entities);
-        match self.entities.get_mut(start) {
-            Some(comma) => *comma = b'{',
-            None => self.entities.push(b'{'),
-        }
-        self.entities.extend_from_slice(b"},");
+        self.entities.put(start, b'{');
+        self.entities.literal(b"},");
     }
 
     pub(super) fn scope_attribute(&mut self, key: Text<'_>, value: Value<'_>) {
@@ -127,53 +130,54 @@ impl GroupText {
             members.slots.drop_duplicates(0, &mut members.text);
         }
         if self.entities.pop().is_some() {
-            self.resource_own.extend_from_slice(b",\"resource.entity_refs\":[");
-            self.resource_own.extend_from_slice(&self.entities);
+            self.resource_own.literal(b",\"resource.entity_refs\":[");
+            self.resource_own.extend(self.entities.as_slice());
             self.resource_own.push(b']');
         }
         self.tail.clear();
         for part in [&self.resource.text, &self.resource_own, &self.scope.text, &self.scope_own] {
-            self.tail.extend_from_slice(part);
+            self.tail.extend_from_slice(part.as_slice());
         }
         self.tail.extend_from_slice(b"}\n");
     }
 
     /// Appends the promoted fields that are not among the record's own members in `out`.
-    pub(super) fn write_promoted(&self, slots: &Slots, out: &mut Vec<u8>) {
+    pub(super) fn write_promoted(&self, attributes: &Attributes, out: &mut Draft) {
         for promoted in &self.promoted {
-            if !promoted.text.is_empty() && !slots.contains(promoted.tag, &promoted.rendered_name, out) {
-                out.extend_from_slice(&promoted.text);
+            if !promoted.text.is_empty() && !attributes.contains(promoted.tag, &promoted.rendered_name, out) {
+                out.extend(promoted.text.as_slice());
             }
         }
     }
 }
 
 /// Appends `name` (with comma, quotes and colon) and the string, unless it is empty.
-pub(super) fn write_text(name: &[u8], text: Text<'_>, out: &mut Vec<u8>) {
+#[inline(always)]
+pub(super) fn write_text<const N: usize>(name: &[u8; N], text: Text<'_>, out: &mut Draft) {
     if !text.is_empty() {
-        out.extend_from_slice(name);
-        write_string(text.as_bytes(), out);
+        out.named_string(name, text.as_bytes());
     }
 }
 
 /// Appends `name` and the number, unless it is zero.
-pub(super) fn write_count(name: &[u8], count: u32, out: &mut Vec<u8>) {
+#[inline(always)]
+pub(super) fn write_count<const N: usize>(name: &[u8; N], count: u32, out: &mut Draft) {
     if count != 0 {
-        out.extend_from_slice(name);
-        write_int(count, out);
+        out.literal(name);
+        write_int(count.into(), out);
     }
 }
 
-fn write_list(name: &[u8], texts: &[Text<'_>], out: &mut Vec<u8>) {
+fn write_list(name: &[u8], texts: &[Text<'_>], out: &mut Draft) {
     if texts.is_empty() {
         return;
     }
-    out.extend_from_slice(name);
+    out.extend(name);
     let start = out.len();
     for text in texts {
         out.push(b',');
-        write_string(text.as_bytes(), out);
+        out.string(text.as_bytes());
     }
-    out[start] = b'[';
+    out.put(start, b'[');
     out.push(b']');
 }

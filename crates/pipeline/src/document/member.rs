@@ -3,9 +3,9 @@
 //! Every member is written with a comma in front, so each is one contiguous stretch of the output that can be cut out
 //! again, and the comma of the first becomes the opening bracket.
 
-use super::escape::{write_escaped, write_string};
-use super::names::{ATTRIBUTES, is_taken};
-use crate::record::{Key, Nested, NestedVisitor, Text, Value};
+use super::draft::Draft;
+use crate::digits::{EIGHT_DIGITS, digits};
+use crate::record::{Key, Nested, NestedVisitor, Value};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -24,11 +24,13 @@ struct Slot {
     tag: u32,
 }
 
-/// Tells most names apart: length, first and last byte.
+/// Tells most names apart: length, and the bytes at both ends and in the middle.
+#[inline(always)]
 pub(super) fn tag_of(name: &[u8]) -> u32 {
-    match (name.first(), name.last()) {
-        (Some(first), Some(last)) => (name.len() as u32) << 16 | u32::from(*first) << 8 | u32::from(*last),
-        _ => 0,
+    match name {
+        [] => 0,
+        [first, .., last] => u32::from_le_bytes([name.len() as u8, *first, name[name.len() / 2], *last]),
+        [only] => u32::from_le_bytes([1, *only, *only, *only]),
     }
 }
 
@@ -38,26 +40,32 @@ impl Slots {
         self.0.clear();
     }
 
+    /// Remembers a member that begins at `start` and whose value begins at `value`.
+    #[inline(always)]
+    pub(super) fn push(&mut self, start: usize, value: usize, tag: u32) {
+        self.0.push(Slot { start, value, tag });
+    }
+
     /// Whether a member written since `clear` begins with `name`: a name as it was rendered, `,"name":`.
-    pub(super) fn contains(&self, tag: u32, name: &[u8], out: &[u8]) -> bool {
-        self.0.iter().any(|slot| slot.tag == tag && &out[slot.start..slot.value] == name)
+    pub(super) fn contains(&self, tag: u32, name: &[u8], out: &Draft) -> bool {
+        self.0.iter().any(|slot| slot.tag == tag && &out.as_slice()[slot.start..slot.value] == name)
     }
 
     /// Cuts members out of `out` that have a later namesake, looking at slots from `base` up. The last member ends where
     /// `out` does.
-    pub(super) fn drop_duplicates(&mut self, base: usize, out: &mut Vec<u8>) {
+    pub(super) fn drop_duplicates(&mut self, base: usize, out: &mut Draft) {
         let slots = &self.0[base..];
         if slots.len() <= PAIRWISE && !has_equal_tags(slots) {
             return;
         }
         // By name, then by place: of equal names the last survives. Sorting keeps a hostile record from costing the square
         // of its size.
+        let name = |at: usize| &out.as_slice()[slots[at].start..slots[at].value];
         let mut order: Vec<usize> = (0..slots.len()).collect();
-        order.sort_unstable_by_key(|at| (&out[slots[*at].start..slots[*at].value], *at));
+        order.sort_unstable_by_key(|at| (name(*at), *at));
         let mut dropped: Vec<usize> = Vec::new();
         for pair in order.windows(2) {
-            let [one, next] = [pair[0], pair[1]].map(|at| &out[slots[at].start..slots[at].value]);
-            if one == next {
+            if name(pair[0]) == name(pair[1]) {
                 dropped.push(pair[0]);
             }
         }
@@ -66,7 +74,7 @@ impl Slots {
     }
 
     /// Closes the gaps that the members `dropped` (ascending, counted from `base`) leave.
-    fn cut(&mut self, base: usize, dropped: &[usize], out: &mut Vec<u8>) {
+    fn cut(&mut self, base: usize, dropped: &[usize], out: &mut Draft) {
         let Some(first) = dropped.first() else { return };
         let slots = &mut self.0[base..];
         let mut dropped = dropped.iter().peekable();
@@ -78,7 +86,7 @@ impl Slots {
             if dropped.next_if_eq(&&at).is_some() {
                 continue;
             }
-            out.copy_within(from..end, to);
+            out.copy_within(from, end, to);
             slots[kept] = Slot { start: to, value: to + (slots[at].value - from), tag: slots[at].tag };
             kept += 1;
             to += end - from;
@@ -92,134 +100,47 @@ fn has_equal_tags(slots: &[Slot]) -> bool {
     slots.iter().enumerate().any(|(at, slot)| slots[..at].iter().any(|earlier| earlier.tag == slot.tag))
 }
 
-/// The names of record attributes as they were rendered last, by position: most records of a body have the same ones in the same
-/// order.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Names {
-    cached: Vec<Name>,
-    next: usize,
-    /// So many of the cached names are known to differ from each other.
-    distinct: usize,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Name {
-    key: Vec<u8>,
-    /// `,"<key>":`, escaped, behind a prefix if the name is taken.
-    text: Vec<u8>,
-    tag: u32,
-}
-
-impl Names {
-    /// Positions beyond this are rendered each time, so that one odd record does not leave a large cache behind.
-    const MOST: usize = 64;
-
-    /// A new record begins.
-    pub(super) fn rewind(&mut self) {
-        self.next = 0;
-    }
-
-    /// Appends one attribute of a record and remembers its place.
-    pub(super) fn write_member(
-        &mut self,
-        key: Text<'_>,
-        value: Value<'_>,
-        slots: &mut Slots,
-        out: &mut Vec<u8>,
-    ) {
-        let start = out.len();
-        let tag = match self.cached.get(self.next) {
-            Some(name) if name.key == key.as_bytes() => {
-                out.extend_from_slice(&name.text);
-                name.tag
-            }
-            _ => self.render(key, out),
-        };
-        self.next += 1;
-        slots.0.push(Slot { start, value: out.len(), tag });
-        write_value(value, slots, out);
-    }
-
-    /// Drops attributes that have a later namesake; nothing is compared where the last record with these names had none.
-    pub(super) fn drop_duplicates(&mut self, slots: &mut Slots, out: &mut Vec<u8>) {
-        if self.next <= self.distinct {
-            return;
-        }
-        let before = slots.0.len();
-        slots.drop_duplicates(0, out);
-        if slots.0.len() == before && self.next <= self.cached.len() {
-            self.distinct = self.next;
-        }
-    }
-
-    fn render(&mut self, key: Text<'_>, out: &mut Vec<u8>) -> u32 {
-        let start = out.len();
-        self.distinct = 0;
-        let prefix = if is_taken(key.as_bytes()) { ATTRIBUTES } else { "" };
-        write_name(prefix, Key::Plain(key), out);
-        let tag = tag_of(key.as_bytes());
-        if self.next < Self::MOST {
-            if self.cached.len() <= self.next {
-                self.cached.push(Name::default());
-            }
-            let name = &mut self.cached[self.next];
-            name.key.clear();
-            name.key.extend_from_slice(key.as_bytes());
-            name.text.clear();
-            name.text.extend_from_slice(&out[start..]);
-            name.tag = tag;
-        }
-        tag
-    }
-}
-
 /// Appends `,"<prefix><key>":<value>` and remembers its place.
-pub(super) fn write_member(
-    prefix: &str,
-    key: Key<'_>,
-    value: Value<'_>,
-    slots: &mut Slots,
-    out: &mut Vec<u8>,
-) {
+pub(super) fn write_member(prefix: &str, key: Key<'_>, value: Value<'_>, slots: &mut Slots, out: &mut Draft) {
     let start = out.len();
     let name = write_name(prefix, key, out);
-    slots.0.push(Slot { start, value: out.len(), tag: tag_of(name) });
+    slots.push(start, out.len(), tag_of(name));
     write_value(value, slots, out);
 }
 
 /// Appends `,"<prefix><key>":` and returns the key's text.
-pub(super) fn write_name<'k>(prefix: &str, key: Key<'k>, out: &mut Vec<u8>) -> &'k [u8] {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(prefix.as_bytes());
+pub(super) fn write_name<'k>(prefix: &str, key: Key<'k>, out: &mut Draft) -> &'k [u8] {
+    out.literal(b",\"");
+    out.extend(prefix.as_bytes());
     let name = match key {
         Key::Plain(text) => {
-            write_escaped(text.as_bytes(), out);
+            out.escaped(text.as_bytes());
             text.as_bytes()
         }
         Key::Escaped(text) => {
-            out.extend_from_slice(text.as_bytes());
+            out.extend(text.as_bytes());
             text.as_bytes()
         }
     };
-    out.extend_from_slice(b"\":");
+    out.literal(b"\":");
     name
 }
 
 /// Appends `value` as JSON. `slots` is left as it was found.
-pub(super) fn write_value(value: Value<'_>, slots: &mut Slots, out: &mut Vec<u8>) {
+pub(super) fn write_value(value: Value<'_>, slots: &mut Slots, out: &mut Draft) {
     match value {
-        Value::Null => out.extend_from_slice(b"null"),
-        Value::Bool(true) => out.extend_from_slice(b"true"),
-        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Null => out.literal(b"null"),
+        Value::Bool(true) => out.literal(b"true"),
+        Value::Bool(false) => out.literal(b"false"),
         Value::Int(number) => write_int(number, out),
         Value::Double(number) => write_double(number, out),
-        Value::Str(text) => write_string(text.as_bytes(), out),
+        Value::Str(text) => out.string(text.as_bytes()),
         Value::Escaped(text) => {
             out.push(b'"');
-            out.extend_from_slice(text.as_bytes());
+            out.extend(text.as_bytes());
             out.push(b'"');
         }
-        Value::Number(digits) => out.extend_from_slice(digits.as_bytes()),
+        Value::Number(digits) => out.extend(digits.as_bytes()),
         Value::Bytes(bytes) => write_base64(bytes, out),
         Value::Array(nested) => write_nested(nested, false, slots, out),
         Value::Map(nested) => write_nested(nested, true, slots, out),
@@ -227,13 +148,20 @@ pub(super) fn write_value(value: Value<'_>, slots: &mut Slots, out: &mut Vec<u8>
 }
 
 /// Appends the digits of an integer.
-pub(super) fn write_int(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+#[inline(always)]
+pub(super) fn write_int(number: i64, out: &mut Draft) {
+    match u32::try_from(number) {
+        Ok(small) if small < EIGHT_DIGITS => {
+            let (text, len) = digits(small);
+            out.front(&text, len);
+        }
+        _ => out.extend(itoa::Buffer::new().format(number).as_bytes()),
+    }
 }
 
-fn write_double(number: f64, out: &mut Vec<u8>) {
+fn write_double(number: f64, out: &mut Draft) {
     if number.is_finite() {
-        out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
+        out.extend(zmij::Buffer::new().format_finite(number).as_bytes());
         return;
     }
     let word: &[u8] = if number.is_nan() {
@@ -243,36 +171,35 @@ fn write_double(number: f64, out: &mut Vec<u8>) {
     } else {
         b"\"-Infinity\""
     };
-    out.extend_from_slice(word);
+    out.extend(word);
 }
 
-fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
+fn write_base64(bytes: &[u8], out: &mut Draft) {
     out.push(b'"');
-    let start = out.len();
-    out.resize(start + bytes.len().div_ceil(3) * 4, 0);
-    // The room is exact, so this cannot fail; if it could, the value would be empty rather than wrong.
-    let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
+    // Piece by piece: 48 bytes are exactly 64 characters, so only the last one is padded.
+    let mut text = [0; 64];
+    for piece in bytes.chunks(48) {
+        // The room suffices, so this cannot fail; if it could, the value would be shorter rather than wrong.
+        let written = STANDARD.encode_slice(piece, &mut text).unwrap_or(0);
+        out.front(&text, written);
+    }
     out.push(b'"');
 }
 
-fn write_nested(nested: Nested<'_>, is_map: bool, slots: &mut Slots, out: &mut Vec<u8>) {
+fn write_nested(nested: Nested<'_>, is_map: bool, slots: &mut Slots, out: &mut Draft) {
     let (open, close) = if is_map { (b'{', b'}') } else { (b'[', b']') };
     let start = out.len();
     let base = slots.0.len();
     nested.walk(is_map, &mut NestedWriter { slots, out });
     slots.drop_duplicates(base, out);
     slots.0.truncate(base);
-    match out.get_mut(start) {
-        Some(comma) => *comma = open,
-        None => out.push(open),
-    }
+    out.put(start, open);
     out.push(close);
 }
 
 struct NestedWriter<'w> {
     slots: &'w mut Slots,
-    out: &'w mut Vec<u8>,
+    out: &'w mut Draft,
 }
 
 impl<'a> NestedVisitor<'a> for NestedWriter<'_> {
@@ -294,12 +221,13 @@ mod tests {
 
     fn members(names: &[&str]) -> String {
         let mut slots = Slots::default();
-        let mut out = b"{\"first\":0".to_vec();
+        let mut out = Draft::default();
+        out.literal(b"{\"first\":0");
         for (at, name) in names.iter().enumerate() {
             write_member("", Key::Plain((*name).into()), Value::Int(at as i64), &mut slots, &mut out);
         }
         slots.drop_duplicates(0, &mut out);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(out.as_slice().to_vec()).unwrap()
     }
 
     #[test]
@@ -311,7 +239,7 @@ mod tests {
 
     #[test]
     fn equal_tags_alone_drop_nothing() {
-        assert_eq!(members(&["abz", "acz"]), r#"{"first":0,"abz":0,"acz":1"#);
+        assert_eq!(members(&["abcz", "adcz"]), r#"{"first":0,"abcz":0,"adcz":1"#);
     }
 
     #[test]
@@ -340,18 +268,18 @@ mod tests {
             (Value::Bytes(&[0xff, 0xfe]), "\"//4=\""),
         ];
         for (value, expected) in cases {
-            let mut out = Vec::new();
+            let mut out = Draft::default();
             write_value(value, &mut Slots::default(), &mut out);
-            assert_eq!(String::from_utf8(out).unwrap(), expected, "{value:?}");
+            assert_eq!(String::from_utf8(out.as_slice().to_vec()).unwrap(), expected, "{value:?}");
         }
     }
 
     #[test]
     fn doubles_read_back_the_same() {
         for number in [0.1, 1e300, 5e-324, f64::MAX, -1.5e-7, 123_456_789.125, 1e21, 1e16] {
-            let mut out = Vec::new();
+            let mut out = Draft::default();
             write_double(number, &mut out);
-            let text = String::from_utf8(out).unwrap();
+            let text = String::from_utf8(out.as_slice().to_vec()).unwrap();
             assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap().is_number(), "{text}");
             assert_eq!(text.parse::<f64>().unwrap().to_bits(), number.to_bits(), "{text}");
         }

@@ -3,7 +3,8 @@
 //! A JSON record is copied with a few edits; an OTLP record is written field by field as its wire is walked. What records
 //! share (resource and scope) is rendered once and copied behind each.
 
-mod escape;
+mod attributes;
+mod draft;
 mod group;
 mod log;
 mod member;
@@ -12,9 +13,10 @@ mod names;
 use crate::body::{Body, Share};
 use crate::time::TimestampWriter;
 use crate::wire::{WireId, json, otlp};
+use attributes::Attributes;
+use draft::Draft;
 use group::{GroupText, Promoted};
 use log::LogDocument;
-use member::{Names, Slots};
 use std::fmt::Debug;
 
 pub(crate) use names::{is_taken, severity_name};
@@ -38,12 +40,13 @@ pub struct DocumentWriter {
 /// What outlives a document, so that a record costs no allocation.
 #[derive(Clone, Debug)]
 struct Scratch {
+    /// The record at hand, without what it shares with others.
+    draft: Draft,
     time: TimestampWriter,
     /// Records are often observed in another second than that of their event, and a writer remembers one.
     observed: TimestampWriter,
     group: GroupText,
-    names: Names,
-    slots: Slots,
+    attributes: Attributes,
 }
 
 impl DocumentWriter {
@@ -58,11 +61,11 @@ impl DocumentWriter {
         let group = GroupText::new(promoted);
         Self {
             scratch: Scratch {
+                draft: Draft::default(),
                 time: TimestampWriter::default(),
                 observed: TimestampWriter::default(),
                 group,
-                names: Names::default(),
-                slots: Slots::default(),
+                attributes: Attributes::default(),
             },
         }
     }
@@ -92,7 +95,7 @@ impl DocumentWriter {
             WireId::OtlpLogs => {
                 let mut document = LogDocument::new(body, &mut self.scratch, out, framing);
                 otlp::walk_logs(&body.bytes, &body.index, items, &mut document);
-                document.written()
+                document.finish()
             }
             WireId::Json => self.splice(body, items, out, framing),
         }

@@ -30,22 +30,22 @@ fn write_text(text: EditText, event_time: i64, body: &[u8], time: &mut Timestamp
     match text {
         EditText::InsertTimestamp => {
             out.extend_from_slice(b"\"@timestamp\":\"");
-            out.extend_from_slice(time.format(event_time));
+            write_time(event_time, time, out);
             out.extend_from_slice(b"\",");
         }
         EditText::OnlyTimestamp => {
             out.extend_from_slice(b"\"@timestamp\":\"");
-            out.extend_from_slice(time.format(event_time));
+            write_time(event_time, time, out);
             out.push(b'"');
         }
         EditText::ReplaceTimestamp => {
             out.push(b'"');
-            out.extend_from_slice(time.format(event_time));
+            write_time(event_time, time, out);
             out.push(b'"');
         }
         EditText::MoveTimestamp => {
             out.push(b'"');
-            out.extend_from_slice(time.format(event_time));
+            write_time(event_time, time, out);
             out.extend_from_slice(b"\",\"attributes.@timestamp\":");
         }
         EditText::InsertLevel(offset, len) => {
@@ -65,4 +65,10 @@ fn write_text(text: EditText, event_time: i64, body: &[u8], time: &mut Timestamp
             out.push(b'"');
         }
     }
+}
+
+fn write_time(nanos: i64, time: &mut TimestampWriter, out: &mut Vec<u8>) {
+    let (second, fraction) = time.format(nanos);
+    out.extend_from_slice(second);
+    out.extend_from_slice(&fraction);
 }
