@@ -13,6 +13,7 @@ pub mod deliver;
 mod digits;
 pub mod document;
 pub mod ids;
+pub mod journal;
 pub mod ledger;
 pub mod receipt;
 pub mod record;

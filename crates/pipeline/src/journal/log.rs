@@ -1,0 +1,330 @@
+//! The log: segments in a row, written at one end, released at the other.
+//!
+//! What recovery relies on, and no more: a frame is sound or it is not; where two segments hold a frame of the same number,
+//! the later segment's is meant. No file says anything of another, so none can be out of step.
+//!
+//! A segment is never appended to after an error or a restart: the next one begins where the last known good frame ended, and
+//! whatever was left behind in the old one is overruled.
+
+use super::frame::{self, Frame, Label, frame_len};
+use super::segment::{self, Position, SEGMENT_HEAD_BYTES};
+use super::storage::{Appender, Storage};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+/// Sizes of a log.
+#[derive(Clone, Copy, Debug)]
+pub struct LogConfig {
+    /// A segment that has reached this many bytes is closed.
+    pub segment_bytes: u64,
+    /// Bytes of all segments together.
+    pub max_bytes: u64,
+}
+
+/// One body to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'e> {
+    pub label: Label,
+    /// The receiver's name.
+    pub receiver: &'e [u8],
+    /// The body, as it arrived or as zstd.
+    pub stored: &'e [u8],
+    /// `stored` is zstd of a body of so many bytes.
+    pub zstd: Option<u32>,
+}
+
+/// Why nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The disk budget is used up until something is released.
+    #[error("the journal is full: {used} of {max} bytes")]
+    Full { used: u64, max: u64 },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What opening a log found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Sound frames, all of them to be read again.
+    pub frames: u64,
+    /// One after the last of them.
+    pub end: u64,
+    /// Numbers between them that no frame has.
+    pub gaps: Vec<std::ops::Range<u64>>,
+    /// Bytes in front of a sound frame that were stepped over.
+    pub skipped_bytes: u64,
+    /// Bytes behind the last sound frame of a segment, cut off.
+    pub torn_bytes: u64,
+    /// Segments whose own head was damaged.
+    pub bad_heads: u64,
+    /// Segments that the storage would not give; they are left alone.
+    pub unreadable: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    base: u64,
+    /// One after its last frame.
+    end: u64,
+    /// Bytes up to the end of its last good frame.
+    len: u64,
+}
+
+impl Segment {
+    fn name(&self) -> String {
+        segment::name_of(self.base)
+    }
+}
+
+/// An open log.
+#[derive(Debug)]
+pub struct Log<S: Storage> {
+    storage: Arc<S>,
+    config: LogConfig,
+    /// Oldest first.
+    segments: VecDeque<Segment>,
+    /// Writes to the last segment; none if the next frame begins another.
+    writer: Option<Writer<S::Appender>>,
+    /// The last segment was found, and nothing makes sure yet that what was found of it is there after the next crash.
+    tail_in_doubt: bool,
+    /// The next frame's number.
+    next: u64,
+    buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Writer<A> {
+    appender: A,
+    salt: u64,
+    /// Frames below this are durable, and so are the segment's bytes up to `synced_len`.
+    synced: u64,
+    synced_len: u64,
+}
+
+impl<S: Storage> Log<S> {
+    /// Opens the log in `storage`, whatever state it is in, and reports every sound frame to `found` in order. `floor` is the lowest
+    /// number that the next frame may have: that above every frame that a cursor speaks of.
+    ///
+    /// # Errors
+    /// The storage cannot even be listed.
+    pub fn open(
+        storage: Arc<S>,
+        config: LogConfig,
+        floor: u64,
+        mut found: impl FnMut(Position),
+    ) -> io::Result<(Self, Recovered)> {
+        let mut files: Vec<(u64, u64)> = storage
+            .list()?
+            .into_iter()
+            .filter_map(|(name, len)| Some((segment::base_of(&name)?, len)))
+            .collect();
+        files.sort_unstable();
+        let mut recovered = Recovered::default();
+        let mut segments = VecDeque::new();
+        let mut next = files.first().map_or(0, |(base, _)| *base);
+        for (at, (base, file_len)) in files.iter().enumerate() {
+            let until = files.get(at + 1).map_or(u64::MAX, |(base, _)| *base);
+            let name = segment::name_of(*base);
+            let Ok(bytes) = storage.read(&name, 0, *file_len as usize).map(Bytes::from) else {
+                // Left as it is, for better days: what comes next must not take its numbers or its name.
+                recovered.unreadable.push(name);
+                next = next.max(base + file_len / frame::HEAD_BYTES as u64 + 1);
+                continue;
+            };
+            let scan = segment::scan(*base, &bytes, next..until);
+            for position in &scan.frames {
+                if recovered.end > 0 && position.sequence > recovered.end {
+                    recovered.gaps.push(recovered.end..position.sequence);
+                }
+                next = position.sequence + 1;
+                recovered.end = next;
+                found(*position);
+            }
+            recovered.frames += scan.frames.len() as u64;
+            recovered.skipped_bytes += scan.skipped;
+            recovered.bad_heads += u64::from(scan.bad_head && !scan.frames.is_empty());
+            recovered.torn_bytes += file_len.saturating_sub(scan.len);
+            if scan.frames.is_empty() {
+                // Nothing of it was ever answered for, or nothing is left.
+                let _ = storage.remove(&name);
+                continue;
+            }
+            segments.push_back(Segment { base: *base, end: next, len: scan.len });
+        }
+        let next = next.max(floor);
+        let mut log =
+            Self { storage, config, segments, writer: None, tail_in_doubt: true, next, buffer: Vec::new() };
+        // A start is better than none, so an error waits for the first append.
+        let _ = log.settle_tail();
+        Ok((log, recovered))
+    }
+
+    /// The number that the next frame will have.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// Writes these bodies, all or none, and says where they stand. They are durable after the next [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// None of them was written, as far as any reader will ever see. After an I/O error the same holds for whatever else was not
+    /// synced yet.
+    pub fn append(&mut self, entries: &[Entry<'_>]) -> Result<Vec<Position>, AppendError> {
+        let bytes: u64 =
+            entries.iter().map(|entry| frame_len(entry.receiver.len(), entry.stored.len()) as u64).sum();
+        let used = self.bytes();
+        if used + bytes + SEGMENT_HEAD_BYTES as u64 > self.config.max_bytes {
+            return Err(AppendError::Full { used, max: self.config.max_bytes });
+        }
+        self.roll()?;
+        let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back_mut()) else {
+            return Err(io::Error::other("a log without a segment").into());
+        };
+        self.buffer.clear();
+        let mut positions = Vec::with_capacity(entries.len());
+        for (sequence, entry) in (self.next..).zip(entries) {
+            let start = self.buffer.len();
+            frame::write(
+                sequence,
+                writer.salt,
+                &entry.label,
+                entry.receiver,
+                entry.stored,
+                entry.zstd,
+                &mut self.buffer,
+            );
+            let (offset, len) = (segment.len + start as u64, (self.buffer.len() - start) as u32);
+            positions.push(Position { sequence, base: segment.base, offset, len });
+        }
+        if let Err(error) = writer.appender.append(&self.buffer) {
+            self.give_up();
+            return Err(error.into());
+        }
+        segment.len += bytes;
+        self.next += entries.len() as u64;
+        segment.end = self.next;
+        Ok(positions)
+    }
+
+    /// Makes everything appended durable, and returns the number below which all frames are.
+    ///
+    /// # Errors
+    /// Frames from the returned number of the last success on are given up: their numbers will be used again.
+    pub fn sync(&mut self) -> io::Result<u64> {
+        let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back()) else {
+            return Ok(self.next);
+        };
+        match writer.appender.sync() {
+            Ok(()) => {
+                (writer.synced, writer.synced_len) = (self.next, segment.len);
+                Ok(self.next)
+            }
+            Err(error) => {
+                self.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    /// Where the frames of each segment are, oldest segment first; a segment is read when its turn comes.
+    pub fn frames(&self) -> impl Iterator<Item = io::Result<Vec<Position>>> {
+        self.segments.iter().map(|segment| {
+            let bytes = self.storage.read(&segment.name(), 0, segment.len as usize)?;
+            Ok(segment::scan(segment.base, &bytes.into(), segment.base..segment.end).frames)
+        })
+    }
+
+    /// Reads a frame that was appended or found.
+    ///
+    /// # Errors
+    /// The storage cannot be read, or the frame is not sound any more ([`io::ErrorKind::InvalidData`]).
+    pub fn read(&self, position: Position) -> io::Result<Frame> {
+        let bytes =
+            self.storage.read(&segment::name_of(position.base), position.offset, position.len as usize)?;
+        let frame =
+            Frame::read(&bytes.into()).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
+        if frame.head.sequence != position.sequence {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "another frame stands here"));
+        }
+        Ok(frame)
+    }
+
+    /// Removes the segments that hold only frames below `low`. Whoever keeps count of what is finished has made that durable
+    /// before.
+    ///
+    /// # Errors
+    /// A segment cannot be removed; those before it are gone.
+    pub fn release(&mut self, low: u64) -> io::Result<()> {
+        while let Some(oldest) = self.segments.front()
+            && oldest.end <= low
+        {
+            let is_written = self.segments.len() == 1 && self.writer.is_some();
+            if is_written && oldest.len < self.config.segment_bytes {
+                return Ok(());
+            }
+            self.storage.remove(&oldest.name())?;
+            if is_written {
+                self.writer = None;
+            }
+            self.segments.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Begins a segment if there is none to write to, or the last one is full.
+    fn roll(&mut self) -> io::Result<()> {
+        let is_full = self.segments.back().is_some_and(|last| last.len >= self.config.segment_bytes);
+        if self.writer.is_some() && !is_full {
+            return Ok(());
+        }
+        if self.writer.is_some() {
+            self.sync()?;
+        }
+        self.writer = None;
+        self.settle_tail()?;
+        let (base, salt) = (self.next, rand::random());
+        let mut appender = self.storage.create(&segment::name_of(base))?;
+        // A segment that failed here is written anew by the next attempt, under the same name.
+        appender.append(&segment::head(base, crate::time::now(), salt))?;
+        appender.sync()?;
+        self.storage.sync_names()?;
+        let synced_len = SEGMENT_HEAD_BYTES as u64;
+        self.writer = Some(Writer { appender, salt, synced: base, synced_len });
+        self.segments.push_back(Segment { base, end: base, len: synced_len });
+        Ok(())
+    }
+
+    /// Cuts what is not sound from the segment that was found last, and makes the rest durable. A newer segment before that would make a
+    /// hole of frames that were found once and then not any more.
+    fn settle_tail(&mut self) -> io::Result<()> {
+        if let (true, Some(last)) = (self.tail_in_doubt, self.segments.back()) {
+            self.storage.truncate(&last.name(), last.len)?;
+        }
+        self.tail_in_doubt = false;
+        Ok(())
+    }
+
+    /// Nothing is known of what was written since the last sync. The segment ends there; what stands behind is overruled by the
+    /// next segment, which begins with the same number.
+    fn give_up(&mut self) {
+        let Some(writer) = self.writer.take() else { return };
+        self.next = writer.synced;
+        let Some(last) = self.segments.back_mut() else { return };
+        (last.end, last.len) = (writer.synced, writer.synced_len);
+        // So that a start before the next segment does not find them either. If the disk refuses this too, they are delivered
+        // although their clients were told to try again.
+        let _ = self.storage.truncate(&last.name(), last.len);
+        if last.base == last.end {
+            // Its name is the next segment's.
+            self.segments.pop_back();
+        }
+    }
+}

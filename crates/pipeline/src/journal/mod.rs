@@ -1,0 +1,142 @@
+//! The disk journal: bodies that were answered for and not delivered yet, in a form that survives this process.
+//!
+//! One [`log`] of frames; for each sink a [cursor](cursors). The order of things is the whole art: a frame is durable before
+//! its client is answered, and a cursor is durable before a segment is removed. All else may happen at any time, or not at
+//! all, and be found by the next start. `docs/journal-format.md` describes the files.
+
+pub mod cursors;
+pub mod frame;
+pub mod log;
+pub mod segment;
+pub mod storage;
+#[cfg(test)]
+mod tests;
+
+use cursors::{Cursor, Cursors, Found};
+use frame::Frame;
+use log::{AppendError, Entry, Log, LogConfig, Recovered};
+use segment::Position;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use storage::Storage;
+
+/// An open journal. It does no waiting and no threading of its own: whoever owns it decides when to sync.
+#[derive(Debug)]
+pub struct Journal<S: Storage> {
+    storage: Arc<S>,
+    log: Log<S>,
+    cursors: Cursors,
+    /// What the last checkpoint said, so that an idle journal writes nothing.
+    saved: Cursors,
+}
+
+/// What opening found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    pub log: Recovered,
+    pub cursors: Found,
+    /// For each sink, the numbers of frames that it had not finished and that are gone.
+    pub lost: Vec<(String, u64)>,
+}
+
+impl<S: Storage> Journal<S> {
+    /// Opens the journal for these sinks, whatever state it is in. A sink that the cursors do not know begins with the next frame;
+    /// where the cursors themselves are lost, every sink begins with the oldest.
+    ///
+    /// # Errors
+    /// The storage cannot even be listed.
+    pub fn open(storage: Arc<S>, config: LogConfig, sinks: &[String]) -> io::Result<(Self, Opened)> {
+        let (mut cursors, found) = Cursors::load(&*storage);
+        let mut oldest = None;
+        let (log, recovered) = Log::open(Arc::clone(&storage), config, cursors.floor(), |position| {
+            oldest.get_or_insert(position.sequence);
+        })?;
+        let tail = log.next();
+        let start = if found == Found::Sound { tail } else { oldest.unwrap_or(tail) };
+        for sink in sinks {
+            cursors.0.entry(sink.clone()).or_insert_with(|| Cursor::at(start));
+        }
+        let gaps = gaps(oldest, &recovered, tail);
+        let lost = cursors.0.iter_mut().map(|(sink, cursor)| (sink.clone(), step_over(cursor, &gaps)));
+        let lost = lost.filter(|(_, frames)| *frames > 0).collect();
+        let journal = Self { storage, log, cursors, saved: Cursors::default() };
+        Ok((journal, Opened { log: recovered, cursors: found, lost }))
+    }
+
+    /// Writes bodies, all or none. Answer for them after [`sync`](Self::sync).
+    ///
+    /// # Errors
+    /// Of [`Log::append`].
+    pub fn append(&mut self, entries: &[Entry<'_>]) -> Result<Vec<Position>, AppendError> {
+        self.log.append(entries)
+    }
+
+    /// Makes all bodies written so far durable; returns the number below which all frames are.
+    ///
+    /// # Errors
+    /// None of the frames since the last success is to be answered for: they are gone.
+    pub fn sync(&mut self) -> io::Result<u64> {
+        self.log.sync()
+    }
+
+    /// This sink has finished this frame. Durable after the next [`checkpoint`](Self::checkpoint).
+    pub fn finish(&mut self, sink: &str, sequence: u64) {
+        if let Some(cursor) = self.cursors.0.get_mut(sink) {
+            cursor.finish(sequence);
+        }
+    }
+
+    /// Makes the cursors durable, and then removes what every sink has finished.
+    ///
+    /// # Errors
+    /// The storage refused; a later checkpoint makes up for it.
+    pub fn checkpoint(&mut self) -> io::Result<()> {
+        if self.cursors != self.saved {
+            self.cursors.save(&*self.storage)?;
+            self.saved = self.cursors.clone();
+        }
+        self.log.release(self.cursors.low().unwrap_or(self.log.next()))
+    }
+
+    /// What this sink has not finished, segment by segment from the oldest.
+    pub fn owed(&self, sink: &str) -> impl Iterator<Item = io::Result<Vec<Position>>> {
+        let cursor = self.cursors.0.get(sink).cloned().unwrap_or_else(|| Cursor::at(u64::MAX));
+        self.log.frames().map(move |frames| {
+            let mut frames = frames?;
+            frames.retain(|position| !cursor.is_finished(position.sequence));
+            Ok(frames)
+        })
+    }
+
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// Of [`Log::read`].
+    pub fn read(&self, position: Position) -> io::Result<Frame> {
+        self.log.read(position)
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+}
+
+/// The numbers below `tail` that no frame has.
+fn gaps(oldest: Option<u64>, recovered: &Recovered, tail: u64) -> Vec<Range<u64>> {
+    let before = 0..oldest.unwrap_or(tail);
+    let behind = recovered.end.max(before.end)..tail;
+    let between = recovered.gaps.iter().cloned();
+    std::iter::once(before).chain(between).chain([behind]).filter(|gap| !gap.is_empty()).collect()
+}
+
+/// Lets a cursor pass what is not there; returns how many frames it still had to do with.
+fn step_over(cursor: &mut Cursor, gaps: &[Range<u64>]) -> u64 {
+    let mut lost = 0;
+    for gap in gaps {
+        lost += cursor.unfinished_in(gap);
+        cursor.skip(gap.clone());
+    }
+    lost
+}

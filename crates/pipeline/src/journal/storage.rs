@@ -1,0 +1,130 @@
+//! Where a journal lies: a flat folder of files, behind a trait so that tests can crash it.
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A folder of files. Nothing is durable before it was synced: content by [`Appender::sync`], names by
+/// [`sync_names`](Self::sync_names).
+pub trait Storage: Debug + Send + Sync {
+    type Appender: Appender;
+
+    /// The files and their sizes in bytes, in no order.
+    fn list(&self) -> io::Result<Vec<(String, u64)>>;
+
+    /// A new, empty file; one of that name is emptied.
+    fn create(&self, name: &str) -> io::Result<Self::Appender>;
+
+    /// Up to `len` bytes of a file from `offset` on; fewer only where the file ends.
+    fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+
+    /// Cuts a file down to `len` bytes, durably.
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
+
+    /// Gives a file another name, in the place of a file that has it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes every create, rename and remove so far durable.
+    fn sync_names(&self) -> io::Result<()>;
+}
+
+/// A file that is written at its end.
+pub trait Appender: Debug + Send {
+    /// Writes all of `bytes`. After an error any part of them may stand in the file.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes what was written durable. After an error nothing is known of what was written since the last success, and trying
+    /// again proves nothing: the kernel may have dropped the pages.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A real folder.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Held open: a folder is synced through a handle on it, and locked by one.
+    handle: File,
+}
+
+impl Folder {
+    /// Opens a folder, creating it if need be, for this process alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] if another process has it.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        let handle = File::open(path)?;
+        handle.try_lock().map_err(io::Error::from)?;
+        Ok(Self { path: path.to_owned(), handle })
+    }
+}
+
+impl Storage for Folder {
+    type Appender = File;
+
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let about = entry.metadata()?;
+            // Other names and folders are not ours.
+            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
+                files.push((name, about.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(true).open(self.path.join(name))
+    }
+
+    fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let file = File::open(self.path.join(name))?;
+        let mut bytes = vec![0; len];
+        let mut filled = 0;
+        while filled < len {
+            match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    }
+
+    fn truncate(&self, name: &str, len: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        file.set_len(len)?;
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.handle.sync_all()
+    }
+}
+
+impl Appender for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
