@@ -1,8 +1,8 @@
-//! The harness itself against a real Elasticsearch. Proves nothing about the gateway.
+//! The harness itself against a real Elasticsearch and a real OpenSearch. Proves nothing about the gateway.
 
 #![allow(clippy::unwrap_used)]
 
-use forebay_tests::elasticsearch::Options;
+use forebay_tests::elasticsearch::{Distribution, Options};
 use forebay_tests::{Elasticsearch, process};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -13,10 +13,19 @@ fn documents(range: std::ops::Range<u32>) -> Vec<Value> {
 }
 
 #[test]
-fn stores_finds_hangs_and_comes_back_with_its_data() {
-    let mut node = Elasticsearch::start(Options::default()).unwrap();
+fn elasticsearch_stores_finds_hangs_and_comes_back_with_its_data() {
+    stores_finds_hangs_and_comes_back(Distribution::Elasticsearch);
+}
+
+#[test]
+fn opensearch_does_so_too() {
+    stores_finds_hangs_and_comes_back(Distribution::OpenSearch);
+}
+
+fn stores_finds_hangs_and_comes_back(distribution: Distribution) {
+    let mut node = Elasticsearch::start(Options { distribution, ..Options::default() }).unwrap();
     let about = node.get("/").unwrap();
-    assert_eq!(about["version"]["number"], forebay_tests::elasticsearch::install::VERSION);
+    assert_eq!(about["version"]["number"], distribution.version());
 
     node.bulk("logs", &documents(0..12)).unwrap();
     node.refresh().unwrap();

@@ -2,7 +2,8 @@
 
 use crate::command;
 use anyhow::{Result, ensure};
-use forebay_tests::{cache, elasticsearch, process, python::Python, telemetrygen};
+use forebay_tests::elasticsearch::{Distribution, install};
+use forebay_tests::{cache, process, python::Python, telemetrygen};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,14 +17,14 @@ struct Tool {
 
 const TOOLS: [Tool; 8] = [
     Tool { program: "cc", package: Some("build-essential"), purpose: "linking, and mimalloc" },
-    Tool { program: "java", package: Some("openjdk-17-jdk-headless"), purpose: "Elasticsearch" },
+    Tool { program: "java", package: Some("openjdk-17-jdk-headless"), purpose: "Elasticsearch, OpenSearch" },
     Tool {
         program: "javac",
         package: Some("openjdk-17-jdk-headless"),
         purpose: "Elasticsearch's test plugin",
     },
-    Tool { program: "mvn", package: Some("maven"), purpose: "fetching Elasticsearch from Maven Central" },
-    Tool { program: "setpriv", package: Some("util-linux"), purpose: "Elasticsearch, which refuses root" },
+    Tool { program: "mvn", package: Some("maven"), purpose: "fetching them from Maven Central" },
+    Tool { program: "setpriv", package: Some("util-linux"), purpose: "running them, which refuse root" },
     Tool { program: "python3", package: Some("python3-venv"), purpose: "the Python clients" },
     Tool {
         program: "go",
@@ -58,7 +59,8 @@ pub fn run() -> Result<()> {
             }
         }
     };
-    fetch("Elasticsearch", elasticsearch::install::install);
+    fetch("Elasticsearch", || install::install(Distribution::Elasticsearch));
+    fetch("OpenSearch", || install::install(Distribution::OpenSearch));
     fetch("Python clients", || Ok(Python::install()?.interpreter().to_owned()));
     fetch("telemetrygen", telemetrygen::install);
     ensure!(missing.is_empty(), "not there: {}", missing.join(", "));

@@ -6,6 +6,7 @@ use base64::Engine;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// Longer than any request of a test takes on a busy machine.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,9 +23,14 @@ pub struct Hit {
     pub source: Value,
 }
 
-pub(super) fn agent() -> ureq::Agent {
-    let config =
+/// A client that trusts this certificate and no other, if one is given.
+pub(super) fn agent(trusted: Option<Certificate<'static>>) -> ureq::Agent {
+    let mut config =
         ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).http_status_as_error(false);
+    if let Some(certificate) = trusted {
+        let roots = RootCerts::new_with_certs(&[certificate]);
+        config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+    }
     config.build().into()
 }
 

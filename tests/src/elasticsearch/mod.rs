@@ -1,18 +1,21 @@
-//! A real Elasticsearch node: started on free ports, hung, killed, started again on the same data.
+//! A real Elasticsearch or OpenSearch node: started on free ports, hung, killed, started again on the same data.
 
+mod certificate;
 mod client;
+mod distribution;
 pub mod install;
 
 pub use client::Hit;
+pub use distribution::Distribution;
 
 use crate::process::{self, Watchdog, is_root};
 use crate::{ports, wait_until};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -20,7 +23,7 @@ use tempfile::TempDir;
 pub const USER: &str = "elastic";
 pub const PASSWORD: &str = "forebay-harness";
 
-/// The user and group that the node runs as when the tests run as root, which Elasticsearch refuses: `nobody`.
+/// The user and group that the node runs as when the tests run as root, which the servers refuse: `nobody`.
 const UNPRIVILEGED: &str = "65534";
 
 /// Until the node answers; a start takes 5 s of CPU, and CI machines are busy.
@@ -30,8 +33,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// How a node is started.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Which server. Default: Elasticsearch.
+    pub distribution: Distribution,
     /// Authentication: basic ([`USER`], [`PASSWORD`]) and API keys; plain HTTP all the same. Default: off.
     pub security: bool,
+    /// HTTPS, with a certificate that nobody knows ([`Elasticsearch::certificate`]). Needs `security`. Default: off.
+    pub tls: bool,
     /// Node settings beyond the harness's own, as of `-E name=value`.
     pub settings: Vec<(String, String)>,
     /// Java heap in MiB. Default: 512.
@@ -42,7 +49,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { security: false, settings: Vec::new(), heap_mib: 512, quick_start: true }
+        Self {
+            distribution: Distribution::default(),
+            security: false,
+            tls: false,
+            settings: Vec::new(),
+            heap_mib: 512,
+            quick_start: true,
+        }
     }
 }
 
@@ -61,17 +75,19 @@ pub struct Elasticsearch {
 #[derive(Debug)]
 struct Running {
     pid: u32,
+    /// What was started: a launcher that has ended, or the server itself.
+    launched: Child,
     _watchdog: Watchdog,
 }
 
 impl Elasticsearch {
-    /// Installs Elasticsearch if need be, starts a node with empty data on free ports and waits until it answers.
+    /// Installs the server if need be, starts a node with empty data on free ports and waits until it answers.
     pub fn start(options: Options) -> Result<Self> {
-        let home = install::install()?;
+        let home = install::install(options.distribution)?;
         let java_home = install::java_home()?;
         let folder = traversable_folder()?;
         let [http_port, transport_port] = ports::free()?;
-        let agent = client::agent();
+        let agent = client::agent(None);
         let mut node = Self { options, home, java_home, folder, http_port, agent, running: None };
         node.configure(transport_port)?;
         node.start_again()?;
@@ -87,29 +103,55 @@ impl Elasticsearch {
         if pid_file.exists() {
             fs::remove_file(&pid_file)?;
         }
-        let mut command = self.as_node_user(&self.home.join("bin/elasticsearch"));
-        // -d: the launcher returns when the node is up, and only the server's own JVM stays.
-        command.arg("-d").arg("-p").arg(&pid_file);
-        for (name, value) in &self.options.settings {
-            command.arg(format!("-E{name}={value}"));
+        let (pid, launched) = self.launch(&pid_file)?;
+        self.running = Some(Running { pid, launched, _watchdog: Watchdog::over(pid, self.folder.path())? });
+        wait_until("the node to answer", START_TIMEOUT, || {
+            ensure!(process::alive(pid), "the node has ended:\n{}", self.output_tail());
+            Ok(self.healthy().then_some(()))
+        })
+    }
+
+    /// Starts the server; returns its JVM's process id, and what was started.
+    fn launch(&self, pid_file: &Path) -> Result<(u32, Child)> {
+        let name = self.options.distribution.name();
+        let mut command = self.as_node_user(&self.home.join("bin").join(name));
+        for (setting, value) in &self.options.settings {
+            command.arg(format!("-E{setting}={value}"));
         }
         let output = File::create(self.path("start.out"))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        let launched = command.status().context("cannot start Elasticsearch")?;
-        if !launched.success() {
-            bail!(
-                "Elasticsearch does not start ({launched}):\n{}",
-                process::tail(&self.path("start.out"), 20)
-            );
+        if self.options.distribution == Distribution::OpenSearch {
+            // Its script becomes the JVM.
+            let server = command.spawn().context("cannot start OpenSearch")?;
+            return Ok((server.id(), server));
         }
-        let pid = fs::read_to_string(&pid_file)?.trim().parse().context("odd pid file")?;
-        self.running = Some(Running { pid, _watchdog: Watchdog::over(pid, self.folder.path())? });
-        wait_until("Elasticsearch to answer", START_TIMEOUT, || Ok(self.healthy().then_some(())))
+        // -d: the launcher returns when the node is up, and only the server's own JVM stays.
+        command.arg("-d").arg("-p").arg(pid_file);
+        let mut launcher = command.spawn().context("cannot start Elasticsearch")?;
+        let status = launcher.wait()?;
+        ensure!(status.success(), "Elasticsearch does not start ({status}):\n{}", self.output_tail());
+        let pid = fs::read_to_string(pid_file)?.trim().parse().context("odd pid file")?;
+        Ok((pid, launcher))
+    }
+
+    fn output_tail(&self) -> String {
+        process::tail(&self.path("start.out"), 20)
     }
 
     /// The address of its HTTP port, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.http_port)
+        let scheme = if self.options.tls { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.http_port)
+    }
+
+    /// The PEM file of the certificate that a node with `tls` has, and that no authority has signed.
+    pub fn certificate(&self) -> PathBuf {
+        self.path("config").join(certificate::PEM)
+    }
+
+    /// What the server has logged so far, one JSON object a line.
+    pub fn log(&self) -> Result<String> {
+        fs::read_to_string(self.path("logs/forebay-harness_server.json")).context("the node has no log")
     }
 
     /// The process id of the server's JVM.
@@ -144,7 +186,9 @@ impl Elasticsearch {
         let pid = self.pid()?;
         process::signal(pid, signal)?;
         process::wait_gone(pid, STOP_TIMEOUT)?;
-        self.running = None;
+        if let Some(mut running) = self.running.take() {
+            running.launched.wait()?;
+        }
         Ok(())
     }
 
@@ -166,20 +210,27 @@ impl Elasticsearch {
         if self.options.quick_start {
             java_options.push_str(" -XX:TieredStopAtLevel=1 -XX:-AlwaysPreTouch");
         }
-        command.current_dir(self.folder.path());
-        command.env("HOME", self.path("tmp")).env("ES_TMPDIR", self.path("tmp"));
-        command.env("ES_PATH_CONF", self.path("config")).env("ES_JAVA_HOME", &self.java_home);
-        command.env("ES_JAVA_OPTS", java_options);
+        let variable = |name: &str| format!("{}_{name}", self.options.distribution.variables());
+        command.current_dir(self.folder.path()).env("HOME", self.path("tmp"));
+        command.env(variable("TMPDIR"), self.path("tmp")).env(variable("PATH_CONF"), self.path("config"));
+        command.env(variable("JAVA_HOME"), &self.java_home).env(variable("JAVA_OPTS"), java_options);
         command
     }
 
-    fn configure(&self, transport_port: u16) -> Result<()> {
+    fn configure(&mut self, transport_port: u16) -> Result<()> {
         let config = self.path("config");
         process::run(Command::new("cp").arg("-r").arg(self.home.join("config")).arg(&config))?;
         for name in ["data", "logs", "tmp"] {
             fs::create_dir(self.path(name))?;
         }
-        fs::write(config.join("elasticsearch.yml"), self.settings(transport_port))?;
+        self.keep_out_of_home(&config.join("jvm.options"))?;
+        let file = format!("{}.yml", self.options.distribution.name());
+        fs::write(config.join(file), self.settings(transport_port))?;
+        if self.options.tls {
+            certificate::make(&self.java_home, &config)?;
+            let pem = fs::read(self.certificate())?;
+            self.agent = client::agent(Some(ureq::tls::Certificate::from_pem(&pem)?));
+        }
         if is_root() {
             let owner = format!("{UNPRIVILEGED}:{UNPRIVILEGED}");
             process::run(Command::new("chown").arg("-R").arg(owner).arg(self.folder.path()))?;
@@ -191,11 +242,18 @@ impl Elasticsearch {
         Ok(())
     }
 
+    /// OpenSearch's JVM runs in the distribution's folder, and does not start if it cannot write its `logs/gc.log` there.
+    fn keep_out_of_home(&self, jvm_options: &Path) -> Result<()> {
+        let logs = self.path("logs").display().to_string();
+        let options = fs::read_to_string(jvm_options)?;
+        Ok(fs::write(jvm_options, options.replace("=logs/", &format!("={logs}/")))?)
+    }
+
     fn settings(&self, transport_port: u16) -> String {
         let Self { http_port, options, .. } = self;
         let (data, logs) = (self.path("data"), self.path("logs"));
         // Without the disk threshold switched off, a full disk turns into answers 429 that no test asked for.
-        format!(
+        let mut settings = format!(
             "cluster.name: forebay-harness\n\
              node.name: node-1\n\
              network.host: 127.0.0.1\n\
@@ -204,12 +262,23 @@ impl Elasticsearch {
              discovery.type: single-node\n\
              path.data: {}\n\
              path.logs: {}\n\
-             xpack.security.enabled: {}\n\
              cluster.routing.allocation.disk.threshold_enabled: false\n",
             data.display(),
             logs.display(),
-            options.security,
-        )
+        );
+        if options.distribution == Distribution::Elasticsearch {
+            settings.push_str(&format!("xpack.security.enabled: {}\n", options.security));
+        }
+        if options.tls {
+            settings.push_str(&format!(
+                "xpack.security.http.ssl:\n  \
+                   enabled: true\n  \
+                   keystore.path: {}\n  \
+                   keystore.password: {PASSWORD}\n",
+                certificate::STORE,
+            ));
+        }
+        settings
     }
 
     fn keystore(&self, args: &[&str], input: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 /// An hour ago in nanoseconds since 1970, so that the index of the event's day is the one that is used.
-fn an_hour_ago() -> u64 {
+pub fn an_hour_ago() -> u64 {
     u64::try_from(Timestamp::now().as_nanosecond()).unwrap() - 3_600_000_000_000
 }
 
@@ -239,7 +239,7 @@ fn a_list_of_mixed_kinds_is_a_dead_letter_with_its_reason() {
     let ledger = stage.ledger();
     assert_eq!((ledger.delivered, ledger.dead_lettered), (1.0, 1.0), "{ledger:?}");
 
-    let letter = only_dead_letter(&stage);
+    let letter = stage.only_dead_letter();
     assert_eq!(letter["destination"], stored[0].index);
     assert_eq!(
         (&letter["sink"], &letter["route"], &letter["receiver"]),
@@ -249,12 +249,4 @@ fn a_list_of_mixed_kinds_is_a_dead_letter_with_its_reason() {
     assert_eq!(letter["id"].as_str().unwrap().len(), 28, "{letter}");
     assert_eq!(letter["document"]["message"], "mixed");
     assert_eq!(letter["document"]["list"], json!([1, "one"]));
-}
-
-fn only_dead_letter(stage: &Stage) -> Value {
-    let folder = stage.gateway.folder().join("dead-letters");
-    let files = std::fs::read_dir(folder).unwrap();
-    let lines: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    assert_eq!(lines.lines().count(), 1, "{lines}");
-    serde_json::from_str(&lines).unwrap()
 }

@@ -24,7 +24,11 @@ pub struct Stage {
 
 impl Stage {
     pub fn set() -> Self {
-        let node = Elasticsearch::start(Options::default()).unwrap();
+        Self::set_with(Options::default())
+    }
+
+    pub fn set_with(options: Options) -> Self {
+        let node = Elasticsearch::start(options).unwrap();
         let gateway = Gateway::start(&config::into_elasticsearch(&node, "")).unwrap();
         Self { node, gateway }
     }
@@ -50,6 +54,16 @@ impl Stage {
     /// Everything that is stored.
     pub fn stored(&self) -> Vec<Hit> {
         stored(&self.node)
+    }
+
+    /// The one entry of the dead letters.
+    pub fn only_dead_letter(&self) -> Value {
+        let folder = self.gateway.folder().join("dead-letters");
+        let files = std::fs::read_dir(folder).unwrap();
+        let lines: String =
+            files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+        assert_eq!(lines.lines().count(), 1, "{lines}");
+        serde_json::from_str(&lines).unwrap()
     }
 
     /// Everything that is stored, by the field `message`.
