@@ -70,7 +70,7 @@ pub struct Auth {
 #[schemars(rename = "ElasticsearchTls")]
 pub struct Tls {
     /// A PEM file with authorities to trust beside the well-known ones. Default: none. Set it for a cluster with a
-    /// certificate of its own making.
+    /// certificate of its own making, to the authority's file (Elasticsearch's own is `http_ca.crt`).
     pub ca_file: Option<PathBuf>,
     /// Trust any certificate. Default `false`. Only for trying things out: whoever answers gets the records.
     pub insecure_skip_verify: bool,
