@@ -2,6 +2,7 @@
 
 use crate::config::{self, Fault, Loaded, ProcessEnvironment};
 use crate::demo::DemoArgs;
+use crate::dlq;
 use crate::graph::Blueprint;
 use crate::settings::{self, Settings};
 use crate::terminal::{complain, say};
@@ -31,6 +32,9 @@ enum Command {
     },
     /// Start a gateway that needs no server, send a realistic mix through it and show where it went.
     Demo(DemoArgs),
+    /// Work with dead letters: records that a sink refused for good.
+    #[command(subcommand)]
+    Dlq(dlq::Command),
     /// Print the reference of all settings (Markdown) or their JSON schema.
     ConfigReference {
         /// Print the JSON schema instead.
@@ -62,6 +66,7 @@ impl Cli {
                 Err(code) => code,
             },
             Command::Demo(args) => report(crate::demo::run(&args)),
+            Command::Dlq(command) => report(dlq::run(&command, load)),
             Command::ConfigReference { schema } => {
                 let settings = config::schema_of::<Settings>();
                 let text = match schema {

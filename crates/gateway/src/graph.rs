@@ -23,8 +23,11 @@ use tokio_util::sync::CancellationToken;
 pub struct Blueprint {
     pub settings: Settings,
     plan: Plan,
-    sinks: Vec<(Arc<str>, Arc<dyn Sink>)>,
+    sinks: NamedSinks,
 }
+
+/// Sinks by name, in the order in which the plan numbers them.
+pub type NamedSinks = Vec<(Arc<str>, Arc<dyn Sink>)>;
 
 impl Blueprint {
     /// Checks what a schema cannot: names that refer to each other, bounds that contradict. All faults at once.
@@ -71,6 +74,11 @@ impl Blueprint {
         }
         crate::config::sort(&mut faults);
         Err(faults)
+    }
+
+    /// The settings and the sinks, for those who need no more.
+    pub fn into_sinks(self) -> (Settings, NamedSinks) {
+        (self.settings, self.sinks)
     }
 
     /// Starts everything. Dropping the graph without [`Graph::drain`] abandons what is on its way.

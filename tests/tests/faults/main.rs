@@ -19,6 +19,7 @@ mod limits;
 mod load;
 mod outage;
 mod poison;
+mod replay;
 mod slow;
 mod watch;
 mod world;

@@ -2,7 +2,7 @@
 
 use super::{BuryError, DeadLetterConfig};
 use jiff::Timestamp;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,8 @@ pub(super) struct Writer {
     /// Bytes in all files.
     used: u64,
     current: Option<Current>,
+    /// Locked, so that no other process writes here.
+    _lock: File,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,7 @@ struct Current {
 impl Writer {
     pub(super) fn open(config: &DeadLetterConfig) -> io::Result<Self> {
         fs::create_dir_all(&config.path)?;
+        let lock = lock(&config.path)?;
         for path in letter_files(&config.path)? {
             mend(&path)?;
         }
@@ -42,6 +45,7 @@ impl Writer {
             max_file_bytes: config.max_file_bytes.0,
             used: 0,
             current: None,
+            _lock: lock,
         };
         writer.recount()?;
         Ok(writer)
@@ -106,6 +110,22 @@ impl Writer {
     }
 }
 
+/// Takes a directory of letters for this process alone, until the file is closed.
+///
+/// # Errors
+/// [`io::ErrorKind::ResourceBusy`] if another process, or another part of this one, has it.
+pub(super) fn lock(dir: &Path) -> io::Result<File> {
+    let handle = File::open(dir)?;
+    match handle.try_lock() {
+        Ok(()) => Ok(handle),
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another process has this directory: each needs one of its own",
+        )),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn write_durably(file: &mut File, lines: &[u8]) -> io::Result<()> {
     file.write_all(lines)?;
     file.sync_data()
@@ -121,7 +141,8 @@ fn discard(current: Current) {
     }
 }
 
-fn letter_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of letters in a directory, in no order.
+pub(super) fn letter_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let entry = entry?;

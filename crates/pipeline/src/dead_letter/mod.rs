@@ -5,14 +5,24 @@
 
 mod dir;
 mod file;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 pub use dir::{DeadLetterConfig, DeadLetterDir, DeadLetterStats};
+pub use stored::{LetterFile, Line, Replay, StoredLetter, Unsendable};
 
 use futures_util::future::BoxFuture;
 use std::fmt::Debug;
 use std::sync::Arc;
+
+/// Takes a directory of letters for this process alone, until what is returned is dropped.
+///
+/// # Errors
+/// The directory cannot be opened, or another process has it ([`std::io::ErrorKind::ResourceBusy`]).
+pub fn lock(dir: &std::path::Path) -> std::io::Result<std::fs::File> {
+    file::lock(dir)
+}
 
 /// Where dead letters are kept.
 pub trait DeadLetters: Debug + Send + Sync + 'static {

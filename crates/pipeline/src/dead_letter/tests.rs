@@ -174,3 +174,14 @@ fn faults_name_their_setting() {
     assert_eq!(paths, ["path", "max_bytes"]);
     assert_eq!(DeadLetterConfig::default().faults(), []);
 }
+
+#[test]
+fn a_directory_belongs_to_one_store_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = DeadLetterDir::open(&config(dir.path())).unwrap();
+    let second = DeadLetterDir::open(&config(dir.path())).unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::ResourceBusy);
+    assert!(lock(dir.path()).is_err());
+    drop(store);
+    lock(dir.path()).unwrap();
+}
