@@ -140,14 +140,15 @@ impl Intake {
         ids: OtlpIds,
     ) -> Result<Admitted, Refusal> {
         let arrived = crate::time::now();
-        let checked = self.check_otlp(&request.bytes, arrived).and_then(|(index, layout)| match layout {
-            otlp::Layout::Canonical => Ok(index),
-            otlp::Layout::Scattered => {
-                request.bytes = otlp::normalize(&request.bytes)?.into();
-                Ok(self.check_otlp(&request.bytes, arrived)?.0)
-            }
-        });
-        let index = unless_malformed(checked, door)?;
+        let (mut index, layout) = unless_malformed(self.check_otlp(&request.bytes, arrived), door)?;
+        if layout == otlp::Layout::Scattered {
+            let records = index.records.len() as u64;
+            drop(index);
+            let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
+            self.charge(&mut request.lease, most, records, door)?;
+            request.bytes = unless_malformed(otlp::normalize(&request.bytes), door)?.into();
+            index = unless_malformed(self.check_otlp(&request.bytes, arrived), door)?.0;
+        }
         let ids = match ids {
             OtlpIds::Content
                 if index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0) =>
@@ -210,14 +211,23 @@ impl Intake {
         let rejected = std::mem::take(&mut index.rejected);
         let bytes = request.bytes.len() + index_bytes(&index, &ids);
         let parcels = parcels(&index);
-        let reserved =
-            request.lease.resize(bytes).map_err(Refusal::from).and_then(|()| self.reserve(&parcels));
-        let permits = reserved.inspect_err(|_| door.count(0, 0, records + rejected.count))?;
+        self.charge(&mut request.lease, bytes, records + rejected.count, door)?;
+        let permits = self.reserve(&parcels).inspect_err(|_| door.count(0, 0, records + rejected.count))?;
         door.count(records, rejected.count, 0);
         let Request { bytes, lease, receiver } = request;
         let body = Arc::new(Body { bytes, wire, index, ids, arrived, receiver, lease });
         let receipt = self.hand_out(&body, parcels, permits);
         Ok(Admitted { receipt, records, rejected })
+    }
+
+    /// Makes `lease` as large as a request of so many records needs. What would never fit is refused for good.
+    fn charge(&self, lease: &mut Lease, bytes: usize, records: u64, door: &Door) -> Result<(), Refusal> {
+        if bytes > self.budget.limit() {
+            door.count(0, records, 0);
+            return Err(Malformed::TooLarge { bytes, limit: self.budget.limit() }.into());
+        }
+        lease.resize(bytes).inspect_err(|_| door.count(0, 0, records))?;
+        Ok(())
     }
 
     /// Room for every share at every sink before the first is sent, so that no request is half taken.

@@ -10,8 +10,8 @@ use forebay_pipeline::deliver::{Delivery, DeliveryConfig, Encoder, Payload, Sink
 use forebay_pipeline::ledger::{Ledger, Outcome};
 use forebay_pipeline::route::{Mode, Plan, RouteConfig};
 use forebay_pipeline::time::EventWindow;
-use forebay_pipeline::wire::Limits;
 use forebay_pipeline::wire::json::JsonOptions;
+use forebay_pipeline::wire::{Limits, Malformed};
 use forebay_proto::collector::ExportLogsServiceRequest;
 use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
 use futures_util::future::BoxFuture;
@@ -150,10 +150,14 @@ async fn a_full_sink_refuses_the_whole_request_and_the_other_sink_gets_nothing_o
 async fn the_budget_counts_the_index_too_and_is_given_back_when_all_is_settled() {
     let house = house(2_000, 1024, 0);
     // 100 lines of 8 bytes are within the budget, but not with 24 bytes of index for each.
-    assert!(matches!(house.json(&"{\"x\":2}\n".repeat(100)), Err(Refusal::Exhausted(_))));
+    let never = house.json(&"{\"x\":2}\n".repeat(100));
+    assert!(matches!(never, Err(Refusal::Malformed(Malformed::TooLarge { limit: 2_000, .. }))));
     assert_eq!((house.intake.budget().used(), house.owed()), (0, 0));
-    let admitted = house.json("{\"x\":1}\n").unwrap();
-    assert!(house.intake.budget().used() > 8);
+    let admitted = house.json(&"{\"x\":1}\n".repeat(30)).unwrap();
+    let used = house.intake.budget().used();
+    assert!(used > 30 * 8);
+    assert!(matches!(house.json(&"{\"x\":1}\n".repeat(30)), Err(Refusal::Exhausted(_))));
+    assert_eq!(house.intake.budget().used(), used);
     house.sinks.iter().for_each(|sink| sink.0.add_permits(10));
     admitted.receipt.settled().await;
     drop(admitted);

@@ -53,7 +53,7 @@ pub enum Malformed {
     Syntax { format: &'static str, offset: usize, what: &'static str },
     #[error("invalid UTF-8 at byte {offset}")]
     Utf8 { offset: usize },
-    #[error("nested deeper than {MAX_NESTING} levels at byte {offset}")]
+    #[error("nested too deep at byte {offset}")]
     TooDeep { offset: usize },
     #[error("duplicate key at byte {offset}")]
     DuplicateKey { offset: usize },
@@ -63,6 +63,8 @@ pub enum Malformed {
     RecordTooLarge { bytes: usize, limit: usize },
     #[error("more than {limit} records in one request")]
     TooManyRecords { limit: usize },
+    #[error("the request needs {bytes} bytes of memory, of {limit} for all requests together")]
+    TooLarge { bytes: usize, limit: usize },
 }
 
 /// The compact index of a checked body: 24 bytes a record, nothing on the heap per record.

@@ -112,7 +112,6 @@ impl<'b> Check<'_, '_, '_, 'b> {
         let mut has_scope = false;
         let number = self.index.groups.len();
         let first_record = self.index.records.len();
-        self.index.groups.push(group);
         self.matcher.begin_scope();
         while !message.is_done() {
             match message.tag()? {
@@ -125,6 +124,10 @@ impl<'b> Check<'_, '_, '_, 'b> {
                 }
                 scope_logs::LOG_RECORD => {
                     let content = message.message()?;
+                    // At the first record and not before, so that there are no more groups than records.
+                    if self.index.groups.len() == number {
+                        self.index.groups.push(group);
+                    }
                     self.log_record(content, number as u32)?;
                 }
                 scope_logs::SCHEMA_URL => {
@@ -138,7 +141,9 @@ impl<'b> Check<'_, '_, '_, 'b> {
                 other => message.skip_unknown(other, scope_logs::KNOWN, DEPTH)?,
             }
         }
-        self.index.groups[number] = group;
+        if let Some(written) = self.index.groups.get_mut(number) {
+            *written = group;
+        }
         Ok(())
     }
 

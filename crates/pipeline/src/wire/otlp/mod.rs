@@ -7,8 +7,10 @@ mod cursor;
 mod fields;
 mod normalize;
 mod scalar;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use check::{Layout, check};
-pub use normalize::normalize;
+pub use normalize::{NORMALIZE_EXPANSION, normalize};
 pub use walk::{walk_logs, walk_nested};

@@ -58,10 +58,14 @@ impl Message {
     }
 }
 
+/// Memory that [`normalize`] may need, in bytes for each byte of the body: the request in its new order, and 16 bytes for each of the
+/// parts of scattered messages, which have two bytes at least.
+pub const NORMALIZE_EXPANSION: usize = 9;
+
 /// The same request with nothing scattered.
 pub fn normalize(body: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut out = Vec::with_capacity(body.len());
-    write_message(Message::Request, body, &mut out).map_err(|bad| *bad)?;
+    write_message(Message::Request, &[body], &mut out).map_err(|bad| *bad)?;
     Ok(out)
 }
 
@@ -72,66 +76,112 @@ struct Field<'b> {
     content: &'b [u8],
 }
 
-fn write_message(message: Message, body: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
-    let mut fields = read_fields(body)?;
-    if let Message::AnyValue = message {
-        keep_last_member(&mut fields);
-    }
-    let (first, rest): (Vec<_>, Vec<_>) = fields.iter().partition(|field| message.comes_first(field.tag));
+/// Which fields of a message count, by their number in it.
+type Counting = std::ops::Range<usize>;
+
+/// Writes a message whose content is `parts`, one behind the other. Nothing is collected of its fields but where the parts of a scattered
+/// child are: they are read again for each purpose, so that memory does not grow with them.
+fn write_message(message: Message, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Bad> {
+    let is_value = matches!(message, Message::AnyValue);
+    let counting = if is_value { last_member(parts)? } else { 0..usize::MAX };
     let mut written: Vec<u64> = Vec::new();
-    for field in first.into_iter().chain(rest) {
-        match message.field(field.tag) {
-            None => out.extend_from_slice(field.whole),
-            Some((child, false)) => write_child(child, field.tag, field.content, out)?,
-            Some((child, true)) if !written.contains(&field.tag) => {
-                written.push(field.tag);
-                let same = fields.iter().filter(|other| other.tag == field.tag);
-                let joined: Vec<u8> = same.flat_map(|other| other.content).copied().collect();
-                write_child(child, field.tag, &joined, out)?;
+    for first in [true, false] {
+        for (number, field) in fields(parts).enumerate() {
+            let field = field?;
+            let counts = counting.contains(&number) && (!is_value || is_member(field.tag));
+            if message.comes_first(field.tag) != first || !counts {
+                continue;
             }
-            Some((_, true)) => {}
+            match message.field(field.tag) {
+                None => out.extend_from_slice(field.whole),
+                Some((child, false)) => write_child(child, field.tag, &[field.content], out)?,
+                Some((child, true)) if !written.contains(&field.tag) => {
+                    written.push(field.tag);
+                    let same = parts_of(parts, &counting, field.tag)?;
+                    write_child(child, field.tag, &same, out)?;
+                }
+                Some((_, true)) => {}
+            }
         }
     }
     Ok(())
 }
 
-fn write_child(child: Message, tag: u64, content: &[u8], out: &mut Vec<u8>) -> Result<(), Bad> {
-    let mut inner = Vec::with_capacity(content.len());
-    write_message(child, content, &mut inner)?;
+/// The contents of all fields with this tag.
+fn parts_of<'b>(parts: &[&'b [u8]], counting: &Counting, tag: u64) -> Result<Vec<&'b [u8]>, Bad> {
+    let mut same = Vec::new();
+    for (number, field) in fields(parts).enumerate() {
+        let field = field?;
+        if field.tag == tag && counting.contains(&number) {
+            same.push(field.content);
+        }
+    }
+    Ok(same)
+}
+
+fn write_child(child: Message, tag: u64, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Bad> {
     write_varint(tag, out);
-    write_varint(inner.len() as u64, out);
-    out.extend_from_slice(&inner);
+    // What is written is never longer than what was read, so its length's length is known well enough.
+    let most = varint_len(parts.iter().map(|part| part.len()).sum::<usize>() as u64);
+    let start = out.len();
+    out.resize(start + most, 0);
+    write_message(child, parts, out)?;
+    let len = (out.len() - start - most) as u64;
+    let spare = most - varint_len(len).min(most);
+    if spare > 0 {
+        out.copy_within(start + most.., start + most - spare);
+        out.truncate(out.len() - spare);
+    }
+    let mut varint = Vec::with_capacity(most);
+    write_varint(len, &mut varint);
+    out[start..start + varint.len()].copy_from_slice(&varint);
     Ok(())
 }
 
-fn read_fields(body: &[u8]) -> Result<Vec<Field<'_>>, Bad> {
-    let mut fields = Vec::new();
-    let mut cursor = Cursor::new(body);
-    while !cursor.is_done() {
-        let start = cursor.offset();
-        let tag = cursor.tag()?;
-        let content = if tag & 7 == BYTES {
-            cursor.blob()?
-        } else {
-            cursor.skip(tag, 0)?;
-            &[]
-        };
-        fields.push(Field { tag, whole: &body[start..cursor.offset()], content });
-    }
-    Ok(fields)
+/// The fields of all parts in order. Parts are whole messages, so no field lies in two of them.
+fn fields<'b>(parts: &[&'b [u8]]) -> impl Iterator<Item = Result<Field<'b>, Bad>> {
+    parts.iter().flat_map(|part| {
+        let mut cursor = Cursor::new(part);
+        std::iter::from_fn(move || (!cursor.is_done()).then(|| read_field(part, &mut cursor)))
+    })
 }
 
-/// Of the members of `AnyValue.value` only the last run with the same tag counts: another member starts afresh.
-fn keep_last_member(fields: &mut Vec<Field<'_>>) {
-    let is_member = |field: &Field<'_>| (tag(1, 0)..=tag(8, 7)).contains(&field.tag);
-    fields.retain(is_member);
-    let Some(last) = fields.last().map(|field| field.tag) else { return };
-    let run = fields.iter().rev().take_while(|field| field.tag == last).count();
-    fields.drain(..fields.len() - run);
-    let merges = matches!(last, any_value::ARRAY | any_value::KVLIST);
-    if !merges {
-        fields.drain(..run - 1);
+fn read_field<'b>(part: &'b [u8], cursor: &mut Cursor<'b>) -> Result<Field<'b>, Bad> {
+    let start = cursor.offset();
+    let tag = cursor.tag()?;
+    let content = if tag & 7 == BYTES {
+        cursor.blob()?
+    } else {
+        cursor.skip(tag, 0)?;
+        &[]
+    };
+    Ok(Field { tag, whole: &part[start..cursor.offset()], content })
+}
+
+/// Of the members of `AnyValue.value` only the last run with the same tag counts, because another member starts afresh; of a run of scalars
+/// only its end.
+fn last_member(parts: &[&[u8]]) -> Result<Counting, Bad> {
+    let (mut run, mut of) = (0..0, None);
+    for (number, field) in fields(parts).enumerate() {
+        let tag = field?.tag;
+        let merges = matches!(tag, any_value::ARRAY | any_value::KVLIST);
+        if !is_member(tag) {
+            continue;
+        }
+        if of != Some(tag) || !merges {
+            run.start = number;
+        }
+        (run.end, of) = (number + 1, Some(tag));
     }
+    Ok(run)
+}
+
+fn is_member(found: u64) -> bool {
+    (tag(1, 0)..=tag(8, 7)).contains(&found)
+}
+
+fn varint_len(value: u64) -> usize {
+    (u64::BITS - value.leading_zeros()).div_ceil(7).max(1) as usize
 }
 
 fn write_varint(mut value: u64, out: &mut Vec<u8>) {
