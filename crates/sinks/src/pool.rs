@@ -17,8 +17,11 @@ impl Pool {
         self.0.lock().pop().unwrap_or_default()
     }
 
-    /// The buffer's content; the buffer comes back here when the last reader is done.
-    pub(crate) fn lend(&self, buffer: Vec<u8>) -> Bytes {
+    /// The buffer's content; the buffer comes back here when the last reader is done, unless it has grown beyond `most` bytes.
+    pub(crate) fn lend(&self, buffer: Vec<u8>, most: usize) -> Bytes {
+        if buffer.capacity() > most {
+            return buffer.into();
+        }
         Bytes::from_owner(Lent { buffer, pool: self.clone() })
     }
 }
@@ -54,7 +57,7 @@ mod tests {
         let pool = Pool::default();
         let mut buffer = pool.take();
         buffer.extend_from_slice(b"abc");
-        let (room, lent) = (buffer.capacity(), pool.lend(buffer));
+        let (room, lent) = (buffer.capacity(), pool.lend(buffer, 1 << 20));
         let reader = lent.clone();
         drop(lent);
         assert_eq!(pool.take().capacity(), 0, "still being read");
@@ -65,9 +68,16 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_that_one_large_record_has_grown_does_not_come_back() {
+        let pool = Pool::default();
+        drop(pool.lend(Vec::with_capacity(101), 100));
+        assert_eq!(pool.0.lock().len(), 0);
+    }
+
+    #[test]
     fn no_more_than_a_few_idle_buffers_are_kept() {
         let pool = Pool::default();
-        let lent: Vec<Bytes> = (0..3 * MOST_IDLE).map(|_| pool.lend(vec![0; 10])).collect();
+        let lent: Vec<Bytes> = (0..3 * MOST_IDLE).map(|_| pool.lend(vec![0; 10], 1 << 20)).collect();
         drop(lent);
         assert_eq!(pool.0.lock().len(), MOST_IDLE);
     }

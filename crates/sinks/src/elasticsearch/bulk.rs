@@ -73,7 +73,8 @@ impl Encoder for BulkEncoder {
         let bytes = match self.actions.gzip.take() {
             // Writing to a vector cannot fail.
             Some(gzip) => gzip.finish().unwrap_or_default().into(),
-            None => self.shape.pool.lend(self.text),
+            // A vector grows by doubling, so a full body may have room for another.
+            None => self.shape.pool.lend(self.text, 2 * self.actions.limit),
         };
         Payload {
             destination: self.destination,
