@@ -104,9 +104,9 @@ impl Node {
 /// Reads one YAML document. An empty one is a null.
 ///
 /// # Errors
-/// Invalid YAML is one fault, at the place where reading had to stop. Failed substitutions, duplicate keys and
-/// the like are collected over the whole document.
-pub fn parse(text: &str, environment: &dyn Environment) -> Result<Node, Vec<Fault>> {
+/// Invalid YAML is one fault, at the place where reading had to stop, behind those found before. Failed substitutions (null in the
+/// tree), duplicate keys and the like come with the tree.
+pub fn parse(text: &str, environment: &dyn Environment) -> Result<(Node, Vec<Fault>), Vec<Fault>> {
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
         environment,
@@ -116,8 +116,7 @@ pub fn parse(text: &str, environment: &dyn Environment) -> Result<Node, Vec<Faul
         faults: Vec::new(),
     };
     match builder.document() {
-        Ok(root) if builder.faults.is_empty() => Ok(root),
-        Ok(_) => Err(builder.faults),
+        Ok(root) => Ok((root, builder.faults)),
         Err(fatal) => {
             builder.faults.push(explain_flow(fatal, text));
             Err(builder.faults)

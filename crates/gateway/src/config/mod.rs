@@ -57,17 +57,18 @@ pub fn unsupported(schema: &Schema) -> Vec<String> {
 /// Reads a configuration and has `examine` check it as a whole. An empty text is the default one.
 ///
 /// # Errors
-/// Every fault that could be found, in the order of the file. Invalid YAML hides what comes after it; failed
-/// substitutions and duplicate keys are reported before anything is compared with the schema. Of a file with other
-/// faults, `examine` sees what is left without the faulty settings, with `stand_in` in their places.
+/// Every fault that could be found, in the order of the file. Only invalid YAML hides the others. Of a faulty file, `examine` sees what
+/// is left without the faulty settings, with `stand_in` in their places.
 pub fn load<T: DeserializeOwned + JsonSchema, B>(
     text: &str,
     environment: &dyn Environment,
     stand_in: StandIn,
     examine: impl FnOnce(Loaded<T>) -> Result<B, Vec<Fault>>,
 ) -> Result<B, Vec<Fault>> {
-    let root = read(text, environment)?;
-    let mut faults = check::<T>(&root);
+    let (root, mut faults) = read(text, environment)?;
+    let mut found = check::<T>(&root);
+    found.retain(|fault| !salvage::follows(&fault.path, &faults));
+    faults.extend(found);
     let loaded = salvage::salvage(root, &mut faults, stand_in);
     match loaded.map(examine) {
         Some(Ok(whole)) if faults.is_empty() => return Ok(whole),
@@ -81,18 +82,19 @@ pub fn load<T: DeserializeOwned + JsonSchema, B>(
     Err(faults)
 }
 
-fn read(text: &str, environment: &dyn Environment) -> Result<Node, Vec<Fault>> {
+/// The tree, and faults of single settings in it.
+fn read(text: &str, environment: &dyn Environment) -> Result<(Node, Vec<Fault>), Vec<Fault>> {
     if text.len() > MAX_FILE_BYTES {
         return Err(vec![Fault::new("", Position::START, "the file is larger than 1 MiB")]);
     }
-    let mut root = document::parse(text, environment).map_err(|mut faults| {
+    let (mut root, faults) = document::parse(text, environment).map_err(|mut faults| {
         sort(&mut faults);
         faults
     })?;
     if matches!(root.value, Value::Scalar(Scalar::Null)) {
         root.value = Value::Mapping(Vec::new());
     }
-    Ok(root)
+    Ok((root, faults))
 }
 
 fn check<T: JsonSchema>(root: &Node) -> Vec<Fault> {

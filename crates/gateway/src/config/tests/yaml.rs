@@ -32,6 +32,15 @@ fn failed_substitutions_are_all_reported() {
     assert_eq!(faults("${HOST}: 1\n")[0], "1:1: names are not substituted; use `${...}` in values only");
 }
 
+/// Where a file is checked, its secrets are often not at hand.
+#[test]
+fn a_failed_substitution_hides_no_other_fault() {
+    let found = faults("name: ${NOBODY}\nlimits:\n  wrokers: 1\n  workers: many\n");
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("1:7: name: the environment variable"), "{found:?}");
+    assert!(found[1].contains("did you mean `workers`") && found[2].starts_with("4:12"), "{found:?}");
+}
+
 #[test]
 fn duplicate_keys_are_faults() {
     assert_eq!(
