@@ -58,8 +58,9 @@ pub struct DocumentSettings {
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
     /// All payloads in memory together: request bodies with their indexes, inflation, batches on their way. Requests
-    /// over it are refused and may be sent again. Batches of what was taken already may exceed it, by each sink's
-    /// `concurrency.max` times `batch.max_bytes` at most. Default: 40 % of the container's memory limit, or of the machine's memory.
+    /// over it are refused and may be sent again; one that alone needs more is refused for good. Batches of what was taken already may
+    /// exceed it, by each sink's `concurrency.max` times `batch.max_bytes` at most, or by documents that are larger than a batch.
+    /// Default: 40 % of the container's memory limit, or of the machine's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
     /// Most records in one request. A larger one is refused for good. Default: 1000000.
