@@ -74,7 +74,7 @@ impl Encoder for BulkEncoder {
             // Writing to a vector cannot fail.
             Some(gzip) => gzip.finish().unwrap_or_default().into(),
             // A vector grows by doubling, so a full body may have room for another.
-            None => self.shape.pool.lend(self.text, 2 * self.actions.limit),
+            None => self.shape.pool.lend(self.text, self.actions.limit.saturating_mul(2)),
         };
         Payload {
             destination: self.destination,
