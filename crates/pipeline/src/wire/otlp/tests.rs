@@ -39,10 +39,13 @@ fn scopes_without_records_take_no_room_in_the_index() {
 #[test]
 fn deep_nesting_is_put_in_order_in_little_memory() {
     let text = "x".repeat(1 << 20);
-    let nest = |value| Some(Value::ArrayValue(ArrayValue { values: vec![AnyValue { value }] }));
-    let value = (0..40).fold(Some(Value::StringValue(text)), |value, _| nest(value));
-    let attributes =
-        vec![KeyValue { key: "deep".to_owned(), value: Some(AnyValue { value }), ..KeyValue::default() }];
+    let nest = |value| Value::ArrayValue(ArrayValue { values: vec![AnyValue { value: Some(value) }] });
+    let value = (0..40).fold(Value::StringValue(text), |value, _| nest(value));
+    let attributes = vec![KeyValue {
+        key: "deep".to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }];
     let resource = Resource { attributes, ..Resource::default() };
     let logs = ResourceLogs { scope_logs: vec![ScopeLogs::default()], ..ResourceLogs::default() };
     // The resource behind its scopes: a second message with the same field number is merged into the first.
