@@ -9,7 +9,7 @@ pub(crate) const EIGHT_DIGITS: u32 = 100_000_000;
 /// The multipliers are 1/100 and 1/10 rounded up, exact for the values that a lane can hold.
 #[inline(always)]
 pub(crate) fn eight_digits(value: u32) -> [u8; 8] {
-    (ascii_word(value)).to_le_bytes()
+    ascii_word(value).to_le_bytes()
 }
 
 /// The digits of `value` (below [`EIGHT_DIGITS`]) without zeros in front, and how many there are.

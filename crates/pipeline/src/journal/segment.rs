@@ -108,20 +108,10 @@ pub fn scan(base: u64, bytes: &Bytes, wanted: Range<u64>) -> Scan {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::super::frame::{self, IdKind, Label};
+    use super::super::frame;
+    use super::super::tests::LABEL;
     use super::*;
-    use crate::wire::WireId;
     use proptest::prelude::*;
-
-    const LABEL: Label = Label {
-        wire: WireId::Json,
-        ids: IdKind::None,
-        arrived: 0,
-        epoch: 0,
-        counter: 0,
-        plan: 0,
-        records: 1,
-    };
 
     fn segment(base: u64, bodies: &[Vec<u8>]) -> Vec<u8> {
         let mut out = head(base, 5, 77);

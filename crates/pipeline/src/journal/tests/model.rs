@@ -4,12 +4,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use super::LABEL;
 use super::sim::{Counts, Sim};
-use crate::journal::frame::{IdKind, Label};
 use crate::journal::log::{AppendError, Entry, LogConfig};
 use crate::journal::segment::Position;
 use crate::journal::{Journal, cursors};
-use crate::wire::WireId;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,17 +158,10 @@ impl Model {
                 body
             })
             .collect();
-        let label = Label {
-            wire: WireId::Json,
-            ids: IdKind::Minted,
-            arrived: 1,
-            epoch: 2,
-            counter: 3,
-            plan: 4,
-            records: 1,
-        };
-        let entries: Vec<Entry<'_>> =
-            bodies.iter().map(|body| Entry { label, receiver: RECEIVER, stored: body, zstd: None }).collect();
+        let entries: Vec<Entry<'_>> = bodies
+            .iter()
+            .map(|body| Entry { label: LABEL, receiver: RECEIVER, stored: body, zstd: None })
+            .collect();
         self.mix.appends += 1;
         let Some(journal) = &mut self.journal else { return };
         match journal.append(&entries) {

@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::LABEL;
 use super::sim::Sim;
 use crate::journal::cursors::Found;
-use crate::journal::frame::{IdKind, Label};
 use crate::journal::log::{Entry, LogConfig};
 use crate::journal::{Journal, Opened};
-use crate::wire::WireId;
 use std::sync::Arc;
 
 const FRAMES: u64 = 60;
@@ -24,17 +23,8 @@ fn body(number: u64) -> Vec<u8> {
 /// Sixty frames in several segments, durable, the first `finished` of them finished.
 fn filled(sim: &Sim, finished: u64) {
     let (mut journal, _) = open(sim);
-    let label = Label {
-        wire: WireId::Json,
-        ids: IdKind::None,
-        arrived: 0,
-        epoch: 0,
-        counter: 0,
-        plan: 0,
-        records: 1,
-    };
     for number in 0..FRAMES {
-        let entry = Entry { label, receiver: b"json", stored: &body(number), zstd: None };
+        let entry = Entry { label: LABEL, receiver: b"json", stored: &body(number), zstd: None };
         journal.append(&[entry]).unwrap();
         journal.sync().unwrap();
     }

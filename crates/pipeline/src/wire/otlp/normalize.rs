@@ -58,9 +58,9 @@ impl Message {
     }
 }
 
-/// Memory that [`normalize`] may need, in bytes for each byte of the body: the request in its new order, and 16 bytes for each of the
-/// parts of scattered messages, which have two bytes at least.
-pub const NORMALIZE_EXPANSION: usize = 9;
+/// Memory that a request holds while [`normalize`] works, in bytes for each byte of its body: the body, the request in its new order, and
+/// 16 bytes for each of the parts of scattered messages, which have two bytes at least.
+pub const NORMALIZE_EXPANSION: usize = 10;
 
 /// The same request with nothing scattered.
 pub fn normalize(body: &[u8]) -> Result<Vec<u8>, Malformed> {
@@ -109,14 +109,19 @@ fn write_message(message: Message, parts: &[&[u8]], out: &mut Vec<u8>) -> Result
 
 /// The contents of all fields with this tag.
 fn parts_of<'b>(parts: &[&'b [u8]], counting: &Counting, tag: u64) -> Result<Vec<&'b [u8]>, Bad> {
-    let mut same = Vec::new();
-    for (number, field) in fields(parts).enumerate() {
-        let field = field?;
-        if field.tag == tag && counting.contains(&number) {
-            same.push(field.content);
-        }
+    let same = || {
+        let wanted = |number: &usize, field: &Field<'b>| field.tag == tag && counting.contains(number);
+        fields(parts).enumerate().filter_map(move |(number, field)| match field {
+            Ok(field) => wanted(&number, &field).then_some(Ok(field.content)),
+            Err(bad) => Some(Err(bad)),
+        })
+    };
+    // Counted first: a list that doubles as it grows would hold more than was leased for it.
+    let mut found = Vec::with_capacity(same().count());
+    for content in same() {
+        found.push(content?);
     }
-    Ok(same)
+    Ok(found)
 }
 
 fn write_child(child: Message, tag: u64, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Bad> {
