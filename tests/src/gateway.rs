@@ -107,11 +107,11 @@ impl Gateway {
         self.metrics()?.ledger()
     }
 
-    /// Waits until nothing is in flight and returns the ledger with both equations checked.
+    /// Waits until nothing is in flight or in the journal, and returns the ledger with both equations checked.
     pub fn balanced_ledger(&self, timeout: Duration) -> Result<Ledger> {
         let ledger = wait_until("an empty gateway", timeout, || {
             let ledger = self.ledger()?;
-            Ok((ledger.in_flight == 0.0).then_some(ledger))
+            Ok((ledger.in_flight == 0.0 && ledger.behind == 0.0).then_some(ledger))
         })?;
         ledger.check()?;
         Ok(ledger)

@@ -58,6 +58,8 @@ impl Metrics {
             rejected: door("rejected")?,
             refused: door("refused")?,
             owed: part("forebay_sink_owed_records_total", &[])?,
+            recovered: part("forebay_sink_recovered_records_total", &[])?,
+            behind: self.sum("forebay_journal_behind_requests", &[]),
             in_flight: part("forebay_sink_in_flight_records", &[])?,
             settled: part("forebay_sink_records_total", &[])?,
             delivered: debt("delivered")?,
@@ -76,6 +78,10 @@ pub struct Ledger {
     pub rejected: f64,
     pub refused: f64,
     pub owed: f64,
+    /// Owed before, and taken up again from the journal.
+    pub recovered: f64,
+    /// Requests, not records, that the journal still holds for a sink; 0 without a journal.
+    pub behind: f64,
     pub in_flight: f64,
     /// All outcomes together; the ones below are parts of it.
     pub settled: f64,
@@ -91,8 +97,8 @@ impl Ledger {
         let door = self.admitted + self.rejected + self.refused;
         ensure!(self.received == door, "door: received is not admitted + rejected + refused: {self:?}");
         ensure!(
-            self.owed == self.settled + self.in_flight,
-            "debt: owed is not settled + in flight: {self:?}"
+            self.owed + self.recovered == self.settled + self.in_flight,
+            "debt: owed + recovered is not settled + in flight: {self:?}"
         );
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::admin::{self, Health};
 use crate::graph::{Blueprint, Graph};
 use crate::{logging, memory};
+use forebay_pipeline::journal::Service;
 use forebay_pipeline::ledger::{Ledger, Outcome, Told};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -68,14 +69,15 @@ async fn serve(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
         _ = interrupt.recv() => tracing::warn!("a second signal: the door closes now"),
     }
     let ledger = Arc::clone(&graph.ledger);
+    let journal = graph.journal.clone();
     let settled = Graph::drain(graph, drain.deadline.0).await;
     heartbeat.abort();
-    let balanced = close_books(&ledger);
+    let balanced = close_books(&ledger, journal.as_deref());
     Ok(if settled && balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Writes the ledger as the last line of the log and says whether both equations hold.
-fn close_books(ledger: &Ledger) -> bool {
+fn close_books(ledger: &Ledger, journal: Option<&Service>) -> bool {
     let doors: Vec<Value> = ledger.doors().iter().map(|door| {
         let told: serde_json::Map<_, _> =
             Told::ALL.iter().map(|told| (told.name().to_owned(), door.told(*told).into())).collect();
@@ -89,7 +91,7 @@ fn close_books(ledger: &Ledger) -> bool {
         .accounts()
         .iter()
         .map(|account| {
-            let mut entry = json!({ "sink": *account.sink, "route": *account.route, "owed": account.owed() });
+            let mut entry = json!({ "sink": *account.sink, "route": *account.route, "owed": account.owed(), "recovered": account.recovered() });
             for outcome in Outcome::ALL {
                 entry[outcome.name()] = account.settled(outcome).into();
             }
@@ -98,9 +100,12 @@ fn close_books(ledger: &Ledger) -> bool {
             entry
         })
         .collect();
+    let kept: Vec<Value> = journal.map(Service::progress).unwrap_or_default().iter().map(|progress| {
+        json!({ "sink": *progress.sink, "requests": progress.behind, "lost_requests": progress.lost })
+    }).collect();
     let line = json!({
         "timestamp": jiff::Timestamp::now().to_string(), "level": "INFO", "message": "ledger",
-        "balanced": balanced, "doors": doors, "accounts": accounts,
+        "balanced": balanced, "doors": doors, "accounts": accounts, "journal": kept,
     });
     // Not through the log's filter and formatter: this line is always there, and its parts can be read as JSON.
     crate::terminal::complain(&line.to_string());

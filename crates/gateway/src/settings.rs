@@ -1,9 +1,14 @@
 //! What can be configured: the file as a whole. Each component's settings live beside the component.
 
 use crate::receivers::Receivers;
+use forebay_pipeline::admit::Acknowledge;
+use forebay_pipeline::body::OnRefused;
 use forebay_pipeline::dead_letter::DeadLetterConfig;
+use forebay_pipeline::journal::JournalConfig;
 use forebay_pipeline::route::{Mode, RouteConfig, Scalar, When};
+use forebay_pipeline::rules::RulesConfig;
 use forebay_pipeline::units::{ByteSize, Period};
+use forebay_pipeline::wire::Limits;
 use forebay_sinks::SinkConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,6 +31,11 @@ pub struct Settings {
     pub route_mode: Mode,
     /// How records become documents.
     pub documents: DocumentSettings,
+    /// What a client's answer waits for, where its receiver says nothing else.
+    pub acknowledge: Acknowledge,
+    /// The disk journal. Needed for `acknowledge: durable`, and used by nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<JournalConfig>,
     /// Where records are kept that a sink refuses for good.
     pub dead_letters: DeadLetterConfig,
     /// Bounds on memory and on single requests.
@@ -132,6 +142,8 @@ impl Default for Settings {
             routes: Vec::new(),
             route_mode: Mode::default(),
             documents: DocumentSettings::default(),
+            acknowledge: Acknowledge::default(),
+            journal: None,
             dead_letters: DeadLetterConfig::default(),
             limits: LimitSettings::default(),
             admin: AdminSettings::default(),
@@ -183,6 +195,7 @@ impl Settings {
                 "must be at least 1MiB, or every request would be refused".to_owned(),
             ));
         }
+        faults.extend(self.durability_faults());
         let listeners = self.listeners();
         for (i, (path, address)) in listeners.iter().enumerate() {
             if let Some((other, _)) =
@@ -204,6 +217,52 @@ impl Settings {
             }
         }
         faults
+    }
+
+    /// Settings that name a guarantee which others make impossible.
+    fn durability_faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let durable = self.receivers.durable(self.acknowledge);
+        if let Some(journal) = &self.journal {
+            faults.extend(journal.faults().into_iter().map(|(path, why)| (format!("journal.{path}"), why)));
+        } else {
+            for path in &durable {
+                let path = path.map_or("acknowledge".to_owned(), |path| format!("receivers.{path}"));
+                let why = "`durable` needs a disk journal: add a section `journal`".to_owned();
+                if !faults.contains(&(path.clone(), why.clone())) {
+                    faults.push((path, why));
+                }
+            }
+        }
+        if !durable.is_empty() {
+            for (i, route) in self.routes.iter().enumerate() {
+                if route.on_refused == OnRefused::Reject {
+                    faults.push((
+                        format!("routes[{i}].on_refused"),
+                        "`reject` tells the client, who has been answered already with `acknowledge: durable`; use \
+                         `dead_letter`"
+                            .to_owned(),
+                    ));
+                }
+            }
+        }
+        faults
+    }
+
+    /// What decides how requests are read and routed.
+    pub fn rules(&self) -> RulesConfig {
+        let default = Limits::default();
+        let limits = &self.limits;
+        RulesConfig {
+            routes: self.routes(),
+            route_mode: self.route_mode,
+            promote: self.documents.promote.clone(),
+            max_event_age: self.documents.max_event_age,
+            max_event_lead: self.documents.max_event_lead,
+            max_records: limits.max_records_per_request.map_or(default.max_records, |most| most as usize),
+            max_record_bytes: limits.max_record_size.map_or(default.max_record_bytes, |size| size.as_usize()),
+            json: self.receivers.json_rules(),
+        }
     }
 
     fn listeners(&self) -> Vec<(String, SocketAddr)> {

@@ -1,19 +1,18 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
-use crate::body::{Body, Share};
+use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
 use crate::deliver::{Full, Handle, Permits};
 use crate::ids::{Ids, Mint};
-use crate::ledger::{Account, Door, Ledger, Outcome};
-use crate::receipt::Receipt;
-use crate::route::{Matcher, Plan};
-use crate::time::EventWindow;
-use crate::wire::json::JsonOptions;
-use crate::wire::{CheckContext, Index, Limits, Malformed, Rejected, WireId, json, otlp};
+use crate::journal::{Journaled, Keeping, Unkept};
+use crate::ledger::{Door, Outcome};
+use crate::receipt::{Receipt, Settled};
+use crate::rules::{Parcels, Rules};
+use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::mem::size_of;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One request at the door.
 #[derive(Debug)]
@@ -24,16 +23,40 @@ pub struct Request {
     pub lease: Lease,
     /// The receiver's name, for dead letters.
     pub receiver: Arc<str>,
+    /// When its client is to be answered.
+    pub acknowledge: Acknowledge,
 }
 
 /// A request that was taken: its records are owed.
 #[derive(Debug)]
 pub struct Admitted {
-    pub receipt: Receipt,
+    pub answer: Answer,
     /// Records taken.
     pub records: u64,
     /// Records refused for good while the others were taken.
     pub rejected: Rejected,
+}
+
+/// What a client's answer waits for.
+#[derive(Debug)]
+pub enum Answer {
+    /// Every share of the body has been settled.
+    Delivered(Receipt),
+    /// The body is on disk.
+    Durable(Keeping),
+}
+
+impl Answer {
+    /// Waits for it. Dropping a receipt gives up what was not sent yet; what the journal has been given it keeps.
+    ///
+    /// # Errors
+    /// The journal could not keep the body.
+    pub async fn settled(self) -> Result<Settled, Unkept> {
+        match self {
+            Self::Delivered(receipt) => Ok(receipt.settled().await),
+            Self::Durable(keeping) => keeping.kept().await.map(|()| Settled::default()),
+        }
+    }
 }
 
 /// Why a request was not taken. Nothing of it was.
@@ -48,6 +71,9 @@ pub enum Refusal {
     /// Send it again later.
     #[error("sink {sink} has too many shares waiting")]
     SinkFull { sink: Arc<str> },
+    /// Send it again later.
+    #[error(transparent)]
+    Unkept(#[from] Unkept),
 }
 
 /// How OTLP records get their ids.
@@ -65,18 +91,15 @@ pub enum OtlpIds {
     None,
 }
 
-/// A guess at the size of a record on the wire, for the first size of its index.
-const TYPICAL_RECORD_BYTES: usize = 256;
-
-/// The account of records that no route wants.
-const UNROUTED: &str = "unrouted";
-const NO_SINK: &str = "none";
-
 /// One sink as the intake sees it.
 #[derive(Debug)]
 pub struct Outlet {
     pub name: Arc<str>,
     pub handle: Handle,
+    /// Most bytes that the journal may have on their way to it at once.
+    pub window: usize,
+    /// How long rests in the journal what came back to it.
+    pub pause: Duration,
 }
 
 impl Outlet {
@@ -85,36 +108,38 @@ impl Outlet {
     }
 }
 
-/// Admits requests of every receiver; one per process.
+/// Admits requests of every receiver.
 #[derive(Debug)]
 pub struct Intake {
-    plan: Plan,
+    rules: Arc<Rules>,
     outlets: Vec<Outlet>,
-    /// For each route, its sinks' accounts in the route's order.
-    accounts: Vec<Vec<Arc<Account>>>,
-    unrouted: Arc<Account>,
-    limits: Limits,
-    window: EventWindow,
-    mint: Mint,
+    mint: Arc<Mint>,
     budget: Arc<Budget>,
+    journal: Option<Journaled>,
+}
+
+/// When a client is answered.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Acknowledge {
+    /// When every sink has taken its records. Nothing is kept on disk, and a sink that is down refuses its clients.
+    #[default]
+    Delivered,
+    /// When its records are safe in the disk journal. They are delivered later, also after a restart.
+    Durable,
 }
 
 impl Intake {
-    /// An intake for these routes; `outlets` in the order that the plan numbers sinks.
-    pub fn new(
-        plan: Plan,
-        outlets: Vec<Outlet>,
-        ledger: &Ledger,
-        limits: Limits,
-        window: EventWindow,
-        budget: Arc<Budget>,
-    ) -> Self {
-        let of_route = |route: &crate::route::Route| {
-            route.sinks.iter().map(|sink| ledger.account(&outlets[*sink].name, &route.name)).collect()
-        };
-        let accounts = plan.routes().iter().map(of_route).collect();
-        let unrouted = ledger.account(NO_SINK, UNROUTED);
-        Self { plan, outlets, accounts, unrouted, limits, window, mint: Mint::default(), budget }
+    /// An intake under these rules; `outlets` in the order in which the rules number sinks.
+    pub fn new(rules: Arc<Rules>, outlets: Vec<Outlet>, mint: Arc<Mint>, budget: Arc<Budget>) -> Self {
+        Self { rules, outlets, mint, budget, journal: None }
+    }
+
+    /// The same with a journal, for requests that are to be durable.
+    pub fn with_journal(self, journal: Journaled) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// The budget that request bodies are charged to.
@@ -127,27 +152,38 @@ impl Intake {
         &self.outlets
     }
 
-    /// Which event times choose their destination.
-    pub fn window(&self) -> &EventWindow {
-        &self.window
+    /// How bodies are read and routed.
+    pub fn rules(&self) -> &Arc<Rules> {
+        &self.rules
+    }
+
+    /// Whether a request would find room now, as far as that can be told before it is read.
+    ///
+    /// # Errors
+    /// It would not: the client had better keep it.
+    pub fn has_room(&self, acknowledge: Acknowledge) -> Result<(), Refusal> {
+        match (&self.journal, acknowledge) {
+            (Some(journal), Acknowledge::Durable) => Ok(journal.has_room()?),
+            _ => Ok(()),
+        }
     }
 
     /// Admits an `ExportLogsServiceRequest`. Counts its records at `door`.
     pub fn admit_otlp_logs(
         &self,
         mut request: Request,
-        door: &Door,
+        door: &Arc<Door>,
         ids: OtlpIds,
     ) -> Result<Admitted, Refusal> {
         let arrived = crate::time::now();
-        let (mut index, layout) = unless_malformed(self.check_otlp(&request.bytes, arrived), door)?;
+        let (mut index, layout) = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?;
         if layout == otlp::Layout::Scattered {
             let records = index.records.len() as u64;
             drop(index);
             let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
             self.charge(&mut request.lease, most, records, door)?;
             request.bytes = unless_malformed(otlp::normalize(&request.bytes), door)?.into();
-            index = unless_malformed(self.check_otlp(&request.bytes, arrived), door)?.0;
+            index = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?.0;
         }
         let ids = match ids {
             OtlpIds::Content
@@ -165,31 +201,20 @@ impl Intake {
     pub fn admit_json(
         &self,
         request: Request,
-        door: &Door,
-        options: &JsonOptions,
+        door: &Arc<Door>,
+        format: json::Format,
     ) -> Result<Admitted, Refusal> {
         let arrived = crate::time::now();
-        let mut index = Index::default();
-        let context = CheckContext { limits: &self.limits, arrived, window: &self.window };
-        let mut matcher = Matcher::new(&self.plan);
-        let checked = json::check(&request.bytes, &context, options, &mut matcher, &mut index);
-        unless_malformed(checked, door)?;
+        let options = self.rules.json(&request.receiver, format);
+        let mut index = unless_malformed(self.rules.check_json(&request.bytes, arrived, options), door)?;
         let ids = match (self.minted(), options.id_field.is_some()) {
             (Ids::Minted { epoch, frame }, true) => {
                 Ids::Client { ranges: std::mem::take(&mut index.client_ids), epoch, frame }
             }
             (minted, _) => minted,
         };
-        self.take(request, WireId::Json, index, ids, arrived, door)
-    }
-
-    fn check_otlp(&self, body: &[u8], arrived: i64) -> Result<(Index, otlp::Layout), Malformed> {
-        // Records are seldom smaller; a list that has to grow is copied.
-        let records = Vec::with_capacity(body.len() / TYPICAL_RECORD_BYTES + 1);
-        let mut index = Index { records, ..Index::default() };
-        let context = CheckContext { limits: &self.limits, arrived, window: &self.window };
-        let layout = otlp::check(body, &context, &mut Matcher::new(&self.plan), &mut index)?;
-        Ok((index, layout))
+        let wire = if format == json::Format::Lines { WireId::JsonLines } else { WireId::Json };
+        self.take(request, wire, index, ids, arrived, door)
     }
 
     fn minted(&self) -> Ids {
@@ -205,19 +230,21 @@ impl Intake {
         mut index: Index,
         ids: Ids,
         arrived: i64,
-        door: &Door,
+        door: &Arc<Door>,
     ) -> Result<Admitted, Refusal> {
         let records = index.records.len() as u64;
         let rejected = std::mem::take(&mut index.rejected);
         let bytes = request.bytes.len() + index_bytes(&index, &ids);
-        let parcels = parcels(&index);
+        let parcels = Parcels::of(&index);
         self.charge(&mut request.lease, bytes, records + rejected.count, door)?;
-        let permits = self.reserve(&parcels).inspect_err(|_| door.count(0, 0, records + rejected.count))?;
-        door.count(records, rejected.count, 0);
-        let Request { bytes, lease, receiver } = request;
-        let body = Arc::new(Body { bytes, wire, index, ids, arrived, receiver, lease });
-        let receipt = self.hand_out(&body, parcels, permits);
-        Ok(Admitted { receipt, records, rejected })
+        let tally = Tally::new(door, records, rejected.count);
+        let Request { bytes, lease, receiver, acknowledge } = request;
+        let body = Body { bytes, wire, index, ids, arrived, receiver, lease };
+        let answer = match (&self.journal, acknowledge) {
+            (Some(journal), Acknowledge::Durable) => Answer::Durable(journal.keep(body, parcels, tally)?),
+            _ => Answer::Delivered(self.deliver(body, &parcels, tally)?),
+        };
+        Ok(Admitted { answer, records, rejected })
     }
 
     /// Makes `lease` as large as a request of so many records needs. What would never fit is refused for good.
@@ -230,14 +257,29 @@ impl Intake {
         Ok(())
     }
 
+    /// Hands a body to its sinks, from memory.
+    fn deliver(&self, body: Body, parcels: &Parcels, tally: Tally) -> Result<Receipt, Refusal> {
+        let permits = self.reserve(parcels)?;
+        tally.admitted();
+        let body = Arc::new(body);
+        let receipt = Receipt::open();
+        if parcels.unrouted > 0 {
+            receipt
+                .claim(self.rules.unrouted(), parcels.unrouted)
+                .settle(Outcome::Unrouted, parcels.unrouted);
+        }
+        for (sink, permits) in permits.into_iter().enumerate() {
+            // One permit for each of these shares was counted.
+            let Some(mut permits) = permits else { continue };
+            let claim = |account: &_, records| receipt.claim(account, records);
+            self.rules.shares(sink, &body, parcels, claim).for_each(|share| permits.send(share));
+        }
+        Ok(receipt)
+    }
+
     /// Room for every share at every sink before the first is sent, so that no request is half taken.
     fn reserve(&self, parcels: &Parcels) -> Result<Vec<Option<Permits<'_>>>, Refusal> {
-        let mut shares = vec![0; self.outlets.len()];
-        for (route, _) in parcels.routed.keys() {
-            for sink in &self.plan.routes()[*route].sinks {
-                shares[*sink] += 1;
-            }
-        }
+        let shares = self.rules.shares_per_sink(parcels);
         let mut permits = Vec::with_capacity(shares.len());
         for (outlet, shares) in self.outlets.iter().zip(shares) {
             permits.push(match shares {
@@ -247,57 +289,39 @@ impl Intake {
         }
         Ok(permits)
     }
+}
 
-    fn hand_out(&self, body: &Arc<Body>, parcels: Parcels, mut permits: Vec<Option<Permits<'_>>>) -> Receipt {
-        let receipt = Receipt::open();
-        if parcels.unrouted > 0 {
-            receipt.claim(&self.unrouted, parcels.unrouted).settle(Outcome::Unrouted, parcels.unrouted);
+/// The door's entry for one request whose records are known: refused, unless it is said to be admitted.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    door: Option<Arc<Door>>,
+    records: u64,
+    rejected: u64,
+}
+
+impl Tally {
+    fn new(door: &Arc<Door>, records: u64, rejected: u64) -> Self {
+        Self { door: Some(Arc::clone(door)), records, rejected }
+    }
+
+    /// The records were taken.
+    pub(crate) fn admitted(mut self) {
+        if let Some(door) = self.door.take() {
+            door.count(self.records, self.rejected, 0);
         }
-        for ((route, hour), ranges) in parcels.routed {
-            let config = &self.plan.routes()[route];
-            let destination = self.plan.destination(route, hour);
-            let records = ranges.iter().map(|range| range.end - range.start).sum();
-            for (sink, account) in config.sinks.iter().zip(&self.accounts[route]) {
-                let share = Share {
-                    body: Arc::clone(body),
-                    ranges: ranges.clone(),
-                    claim: receipt.claim(account, records),
-                    destination: Arc::clone(&destination),
-                    on_refused: config.on_refused,
-                };
-                // `reserve` has counted one permit for each of these shares.
-                if let Some(permits) = &mut permits[*sink] {
-                    permits.send(share);
-                }
-            }
-        }
-        receipt
     }
 }
 
-/// A body's records by route and hour, and how many no route wants.
-#[derive(Debug, Default)]
-struct Parcels {
-    routed: BTreeMap<(usize, i32), Vec<std::ops::Range<u32>>>,
-    unrouted: u32,
-}
-
-fn parcels(index: &Index) -> Parcels {
-    let mut parcels = Parcels::default();
-    for run in &index.runs {
-        if run.routes.is_empty() {
-            parcels.unrouted += run.end - run.first;
-        }
-        for route in run.routes.iter() {
-            let ranges: &mut Vec<std::ops::Range<u32>> = parcels.routed.entry((route, run.hour)).or_default();
-            ranges.push(run.first..run.end);
+impl Drop for Tally {
+    fn drop(&mut self) {
+        if let Some(door) = self.door.take() {
+            door.count(0, 0, self.records + self.rejected);
         }
     }
-    parcels
 }
 
 /// What an index weighs, so that it is charged to the budget with its body.
-fn index_bytes(index: &Index, ids: &Ids) -> usize {
+pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
     let per_id = match ids {
         Ids::Content(hashes) => hashes.len() * size_of::<u128>(),
         Ids::Client { ranges, .. } => ranges.len() * size_of::<(u32, u32)>(),

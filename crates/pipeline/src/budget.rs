@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
+    /// The part of it that new requests do not get.
+    reserve: usize,
     used: AtomicUsize,
 }
 
@@ -24,12 +26,24 @@ pub struct Exhausted {
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicUsize::new(0) })
+        Self::with_reserve(limit, 0)
+    }
+
+    /// A budget of `limit` bytes, of which `reserve` are for what is owed already: what a journal holds must find memory on its way
+    /// out while new requests take all they can get.
+    pub fn with_reserve(limit: usize, reserve: usize) -> Arc<Self> {
+        Arc::new(Self { limit, reserve: reserve.min(limit), used: AtomicUsize::new(0) })
     }
 
     /// Takes `bytes`, or says that there is no room.
     pub fn lease(self: &Arc<Self>, bytes: usize) -> Result<Lease, Exhausted> {
-        self.take(bytes)?;
+        self.take(bytes, self.limit())?;
+        Ok(Lease { budget: Arc::clone(self), bytes })
+    }
+
+    /// Takes `bytes` for what is owed already, if need be from the reserve.
+    pub fn lease_owed(self: &Arc<Self>, bytes: usize) -> Result<Lease, Exhausted> {
+        self.take(bytes, self.limit)?;
         Ok(Lease { budget: Arc::clone(self), bytes })
     }
 
@@ -40,13 +54,11 @@ impl Budget {
         Lease { budget: Arc::clone(self), bytes }
     }
 
-    fn take(&self, bytes: usize) -> Result<(), Exhausted> {
+    fn take(&self, bytes: usize, limit: usize) -> Result<(), Exhausted> {
         self.used
-            .fetch_update(Relaxed, Relaxed, |used| {
-                used.checked_add(bytes).filter(|after| *after <= self.limit)
-            })
+            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|after| *after <= limit))
             .map(|_| ())
-            .map_err(|used| Exhausted { wanted: bytes, used, limit: self.limit })
+            .map_err(|used| Exhausted { wanted: bytes, used, limit })
     }
 
     /// Bytes under lease now.
@@ -54,9 +66,9 @@ impl Budget {
         self.used.load(Relaxed)
     }
 
-    /// Bytes that may be under lease.
+    /// Bytes that requests may have under lease.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.limit - self.reserve
     }
 }
 
@@ -71,7 +83,7 @@ impl Lease {
     /// Makes the lease `bytes` large: grows (or fails, unchanged) or gives back.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
         if bytes > self.bytes {
-            self.budget.take(bytes - self.bytes)?;
+            self.budget.take(bytes - self.bytes, self.budget.limit())?;
         } else {
             self.budget.used.fetch_sub(self.bytes - bytes, Relaxed);
         }

@@ -2,7 +2,8 @@
 //!
 //! * Door, per receiver, in records: received = admitted + rejected + refused.
 //! * Debt, per sink and route, in records: owed + recovered = delivered + duplicate + diverted + dead-lettered +
-//!   dropped + abandoned + in flight.
+//!   dropped + abandoned + returned + in flight. Recovered is what was taken up from the journal and had been owed before: by
+//!   an earlier process, or until it was returned. What lies in the journal and waits for its sink is no debt of it yet.
 //!
 //! Only a [`Claim`](crate::receipt::Claim) writes to an [`Account`], so a record cannot leave the house without an entry.
 
@@ -28,11 +29,13 @@ pub enum Outcome {
     Rejected,
     /// Not delivered; the client was told to send it again.
     Abandoned,
+    /// Given back to the journal, which will have it taken up again.
+    Returned,
 }
 
 impl Outcome {
     /// Every outcome, in the order of the equation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Delivered,
         Self::Duplicate,
         Self::Diverted,
@@ -40,6 +43,7 @@ impl Outcome {
         Self::Unrouted,
         Self::Rejected,
         Self::Abandoned,
+        Self::Returned,
     ];
 
     /// The value of the `outcome` label.
@@ -52,6 +56,7 @@ impl Outcome {
             Self::Unrouted => "dropped_unrouted",
             Self::Rejected => "dropped_rejected",
             Self::Abandoned => "abandoned",
+            Self::Returned => "returned",
         }
     }
 }
@@ -62,12 +67,17 @@ pub struct Account {
     pub sink: Arc<str>,
     pub route: Arc<str>,
     owed: AtomicU64,
+    recovered: AtomicU64,
     settled: [AtomicU64; Outcome::ALL.len()],
 }
 
 impl Account {
     pub(crate) fn owe(&self, records: u64) {
         self.owed.fetch_add(records, Relaxed);
+    }
+
+    pub(crate) fn recover(&self, records: u64) {
+        self.recovered.fetch_add(records, Relaxed);
     }
 
     pub(crate) fn settle(&self, outcome: Outcome, records: u64) {
@@ -79,6 +89,11 @@ impl Account {
         self.owed.load(Relaxed)
     }
 
+    /// Records that it has taken on again from the journal.
+    pub fn recovered(&self) -> u64 {
+        self.recovered.load(Relaxed)
+    }
+
     /// Records settled in this way.
     pub fn settled(&self, outcome: Outcome) -> u64 {
         self.settled[outcome as usize].load(Relaxed)
@@ -87,7 +102,7 @@ impl Account {
     /// Records still owed. Read after the settled ones, `owed` can only be too large for a moment, never too small.
     pub fn in_flight(&self) -> u64 {
         let settled: u64 = Outcome::ALL.iter().map(|outcome| self.settled(*outcome)).sum();
-        self.owed().saturating_sub(settled)
+        (self.owed() + self.recovered()).saturating_sub(settled)
     }
 }
 
@@ -227,6 +242,7 @@ impl Ledger {
             sink: sink.into(),
             route: route.into(),
             owed: AtomicU64::new(0),
+            recovered: AtomicU64::new(0),
             settled: Default::default(),
         });
         accounts.push(Arc::clone(&account));

@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod receipt;
 pub mod record;
 pub mod route;
+pub mod rules;
 pub mod task;
 pub mod time;
 pub mod units;

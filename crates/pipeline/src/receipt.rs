@@ -2,9 +2,14 @@
 //!
 //! Silence is never success. A [`Claim`] that is dropped with records unsettled abandons them, and a receipt with an
 //! abandoned record has failed: the client is told to send again.
+//!
+//! Of a body that the journal keeps, each sink has a receipt of its own, and a [`Keeper`] waits for it instead of a client: what is
+//! dropped unsettled then goes back to the journal.
 
+use crate::journal::segment::Position;
 use crate::ledger::{Account, Outcome};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -15,6 +20,8 @@ use tokio::sync::Notify;
 pub struct Settled {
     /// Records that were not delivered and not kept: the client must send them again.
     pub abandoned: u64,
+    /// Records given back to the journal.
+    pub returned: u64,
     /// Records kept in the dead letters; the client must not send them again.
     pub dead_lettered: u64,
     /// Records refused for good by a sink and not kept (policy `reject`).
@@ -25,11 +32,32 @@ pub struct Settled {
     pub retry_after: Option<Duration>,
 }
 
+/// Whoever answers for bodies that are kept until they are delivered.
+pub trait Keeper: Debug + Send + Sync {
+    /// The last share of a kept body has spoken. Called once for each receipt.
+    fn settled(&self, kept: Kept, settled: &Settled);
+
+    /// Shares that were not sent yet are wanted back.
+    fn recalls(&self) -> bool;
+}
+
+/// A body that is kept, as its keeper knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where it stands in the journal.
+    pub position: Position,
+    /// The memory that it holds while it is on its way, bytes.
+    pub bytes: usize,
+    /// It has come back before.
+    pub again: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
     inner: Mutex<Inner>,
     settled: Notify,
     given_up: AtomicBool,
+    keeper: Option<(Arc<dyn Keeper>, Kept)>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +76,7 @@ impl State {
             Outcome::DeadLettered => inner.result.dead_lettered += records,
             Outcome::Rejected => inner.result.rejected += records,
             Outcome::Abandoned => inner.result.abandoned += records,
+            Outcome::Returned => inner.result.returned += records,
         }
         if inner.result.reason.is_none() {
             inner.result.reason = reason.map(str::to_owned);
@@ -55,8 +84,21 @@ impl State {
         if retry_after > inner.result.retry_after {
             inner.result.retry_after = retry_after;
         }
-        if inner.sealed && inner.outstanding == 0 {
-            self.settled.notify_one();
+        self.conclude(inner);
+    }
+
+    /// Tells whoever waits, if this was the last word.
+    fn conclude(&self, inner: MutexGuard<'_, Inner>) {
+        if !inner.sealed || inner.outstanding > 0 {
+            return;
+        }
+        match &self.keeper {
+            None => self.settled.notify_one(),
+            Some((keeper, kept)) => {
+                let result = inner.result.clone();
+                drop(inner);
+                keeper.settled(*kept, &result);
+            }
         }
     }
 }
@@ -71,9 +113,31 @@ impl Receipt {
         Self(Arc::default())
     }
 
+    /// A receipt without claims that `keeper` waits for. It is told after [`seal`](Self::seal).
+    pub fn kept(keeper: Arc<dyn Keeper>, kept: Kept) -> Self {
+        Self(Arc::new(State { keeper: Some((keeper, kept)), ..State::default() }))
+    }
+
+    /// The last claim was made: from now on the keeper may be told.
+    pub fn seal(self) {
+        let mut inner = self.0.inner.lock();
+        inner.sealed = true;
+        self.0.conclude(inner);
+    }
+
     /// Takes on `records` for `account`: they are owed from here on, until the claim settles them.
     pub fn claim(&self, account: &Arc<Account>, records: u32) -> Claim {
         account.owe(u64::from(records));
+        self.claim_of(account, records)
+    }
+
+    /// The same for what was owed before, and is taken up again from the journal.
+    pub fn reclaim(&self, account: &Arc<Account>, records: u32) -> Claim {
+        account.recover(u64::from(records));
+        self.claim_of(account, records)
+    }
+
+    fn claim_of(&self, account: &Arc<Account>, records: u32) -> Claim {
         self.0.inner.lock().outstanding += u64::from(records);
         Claim {
             state: Arc::clone(&self.0),
@@ -156,9 +220,17 @@ impl Claim {
         }
     }
 
-    /// Whether nobody waits any more, so that what was not sent need not be sent.
+    /// Whether nobody waits any more, so that what was not sent need not be sent (now).
     pub fn given_up(&self) -> bool {
-        self.state.given_up.load(Relaxed)
+        match &self.state.keeper {
+            None => self.state.given_up.load(Relaxed),
+            Some((keeper, _)) => keeper.recalls(),
+        }
+    }
+
+    /// Whether the journal has the records, so that it may be left to it when they are sent.
+    pub fn is_kept(&self) -> bool {
+        self.state.keeper.is_some()
     }
 
     /// Notes why the records are not delivered yet, in case they never will be.
@@ -171,7 +243,8 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let reason = self.reason.take();
-        self.settle_because(Outcome::Abandoned, self.owed, reason.as_deref());
+        let outcome = if self.is_kept() { Outcome::Returned } else { Outcome::Abandoned };
+        self.settle_because(outcome, self.owed, reason.as_deref());
     }
 }
 

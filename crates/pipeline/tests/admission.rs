@@ -2,20 +2,22 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
-use forebay_pipeline::admit::{Intake, OtlpIds, Outlet, Refusal, Request};
+use forebay_pipeline::admit::{Acknowledge, Intake, OtlpIds, Outlet, Refusal, Request};
 use forebay_pipeline::body::Share;
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::dead_letter::{DeadLetterConfig, DeadLetterDir};
 use forebay_pipeline::deliver::{Delivery, DeliveryConfig, Encoder, Payload, Sink, Verdicts};
 use forebay_pipeline::ledger::{Ledger, Outcome};
-use forebay_pipeline::route::{Mode, Plan, RouteConfig};
-use forebay_pipeline::time::EventWindow;
-use forebay_pipeline::wire::json::JsonOptions;
-use forebay_pipeline::wire::{Limits, Malformed};
+use forebay_pipeline::route::{Mode, RouteConfig};
+use forebay_pipeline::rules::{Rules, RulesConfig};
+use forebay_pipeline::units::Period;
+use forebay_pipeline::wire::Malformed;
+use forebay_pipeline::wire::json::Format;
 use forebay_proto::collector::ExportLogsServiceRequest;
 use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
 use futures_util::future::BoxFuture;
 use prost::Message as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -79,7 +81,7 @@ fn house(budget: usize, max_queued_shares: usize, permits: usize) -> House {
         let sink = Arc::clone(sink) as Arc<dyn Sink>;
         let handle =
             Delivery::start(name.into(), sink, config, Arc::clone(&budget), Arc::clone(&letters_dir) as _);
-        Outlet { name: name.into(), handle }
+        Outlet { name: name.into(), handle, window: 1 << 20, pause: Duration::from_millis(10) }
     };
     let outlets = ["a", "b"].into_iter().zip(&sinks).map(outlet).collect();
     let routes: Vec<RouteConfig> = serde_json::from_str(
@@ -87,9 +89,18 @@ fn house(budget: usize, max_queued_shares: usize, permits: usize) -> House {
             {"name":"one","to":["a"],"index":"one","when":{"field":"x","equals":2}}]"#,
     )
     .unwrap();
-    let plan = Plan::build(&routes, Mode::FirstMatch, &[], &["a", "b"]).unwrap();
-    let window = EventWindow::new(Duration::from_secs(3600), Duration::from_secs(3600));
-    let intake = Intake::new(plan, outlets, &ledger, Limits::default(), window, Arc::clone(&budget));
+    let config = RulesConfig {
+        routes,
+        route_mode: Mode::FirstMatch,
+        promote: Vec::new(),
+        max_event_age: Period::secs(3_600),
+        max_event_lead: Period::secs(3_600),
+        max_records: 1_000_000,
+        max_record_bytes: 16 << 20,
+        json: BTreeMap::new(),
+    };
+    let rules = Arc::new(Rules::build(&config, &["a".into(), "b".into()], &ledger).unwrap());
+    let intake = Intake::new(rules, outlets, Arc::default(), Arc::clone(&budget));
     House { intake, ledger, sinks, _letters: letters }
 }
 
@@ -97,8 +108,8 @@ impl House {
     fn json(&self, body: &str) -> Result<forebay_pipeline::admit::Admitted, Refusal> {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let lease = self.intake.budget().lease(bytes.len())?;
-        let request = Request { bytes, lease, receiver: "json".into() };
-        self.intake.admit_json(request, &self.ledger.door("json"), &JsonOptions::default())
+        let request = Request { bytes, lease, receiver: "json".into(), acknowledge: Acknowledge::Delivered };
+        self.intake.admit_json(request, &self.ledger.door("json"), Format::Auto)
     }
 
     fn owed(&self) -> u64 {
@@ -116,7 +127,7 @@ async fn every_record_is_owed_once_for_each_sink_of_its_route() {
     let admitted = house.json("{\"x\":1}\n{\"x\":2}\n{\"x\":3}\nbroken\n{\"x\":1}\n").unwrap();
     assert_eq!((admitted.records, admitted.rejected.count), (4, 1));
     assert_eq!(admitted.rejected.reasons[0].0, 4);
-    let settled = admitted.receipt.settled().await;
+    let settled = admitted.answer.settled().await.unwrap();
     assert_eq!(settled.abandoned, 0);
     assert_eq!(house.owed(), 2 * 2 + 1 + 1);
     assert_eq!((house.settled(Outcome::Delivered), house.settled(Outcome::Unrouted)), (5, 1));
@@ -159,8 +170,7 @@ async fn the_budget_counts_the_index_too_and_is_given_back_when_all_is_settled()
     assert!(matches!(house.json(&"{\"x\":1}\n".repeat(30)), Err(Refusal::Exhausted(_))));
     assert_eq!(house.intake.budget().used(), used);
     house.sinks.iter().for_each(|sink| sink.0.add_permits(10));
-    admitted.receipt.settled().await;
-    drop(admitted);
+    admitted.answer.settled().await.unwrap();
     for _ in 0..100 {
         if house.intake.budget().used() == 0 {
             return;
@@ -184,16 +194,17 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
     for times in [&[1, 2, 2][..], &[1, 0], &[]] {
         let bytes = body(times);
         let lease = house.intake.budget().lease(bytes.len()).unwrap();
-        let request = Request { bytes, lease, receiver: "otlp".into() };
+        let request = Request { bytes, lease, receiver: "otlp".into(), acknowledge: Acknowledge::Delivered };
         let admitted = house.intake.admit_otlp_logs(request, &door, OtlpIds::Content).unwrap();
         assert_eq!(admitted.records, times.len() as u64);
-        assert_eq!(admitted.receipt.settled().await.abandoned, 0);
+        assert_eq!(admitted.answer.settled().await.unwrap().abandoned, 0);
     }
     assert_eq!(house.settled(Outcome::Unrouted), 5);
     let request = Request {
         bytes: Bytes::from_static(&[0x0a, 0x05, 0x01]),
         lease: house.intake.budget().lease(3).unwrap(),
         receiver: "otlp".into(),
+        acknowledge: Acknowledge::Delivered,
     };
     assert!(matches!(
         house.intake.admit_otlp_logs(request, &door, OtlpIds::Content),

@@ -10,6 +10,7 @@
 
 mod blocked;
 mod client;
+mod durable;
 mod event;
 mod hang;
 mod kill;

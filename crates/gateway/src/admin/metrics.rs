@@ -5,6 +5,7 @@ use crate::graph::Graph;
 use forebay_pipeline::admit::Intake;
 use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{Handle, RetryKind};
+use forebay_pipeline::journal::Service;
 use forebay_pipeline::ledger::{Ledger, Outcome, Told};
 use metrics::{Label, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -20,6 +21,7 @@ pub struct Exporter {
     intake: Arc<Intake>,
     deliveries: Vec<(Arc<str>, Handle)>,
     dead_letters: Arc<DeadLetterDir>,
+    journal: Option<Arc<Service>>,
 }
 
 impl fmt::Debug for Exporter {
@@ -40,6 +42,7 @@ impl Exporter {
             intake: Arc::clone(&graph.intake),
             deliveries: graph.handles.clone(),
             dead_letters: Arc::clone(&graph.dead_letters),
+            journal: graph.journal.clone(),
         };
         with_local_recorder(&exporter.recorder, || {
             describe();
@@ -56,6 +59,7 @@ impl Exporter {
             self.doors();
             self.accounts();
             self.deliveries();
+            self.journal();
             self.process();
         });
         self.handle.render()
@@ -96,6 +100,7 @@ impl Exporter {
             }
             gauge!("forebay_sink_in_flight_records", labels()).set(account.in_flight() as f64);
             counter!("forebay_sink_owed_records_total", labels()).absolute(account.owed());
+            counter!("forebay_sink_recovered_records_total", labels()).absolute(account.recovered());
         }
     }
 
@@ -139,6 +144,28 @@ impl Exporter {
         }
     }
 
+    fn journal(&self) {
+        let Some(journal) = &self.journal else { return };
+        let stats = journal.stats();
+        gauge!("forebay_journal_bytes").set(stats.bytes.load(Relaxed) as f64);
+        gauge!("forebay_journal_max_bytes").set(journal.max_bytes() as f64);
+        counter!("forebay_journal_requests_total").absolute(stats.frames.load(Relaxed));
+        counter!("forebay_journal_written_bytes_total").absolute(stats.written_bytes.load(Relaxed));
+        counter!("forebay_journal_syncs_total").absolute(stats.syncs.load(Relaxed));
+        gauge!("forebay_journal_sync_seconds_total").set(stats.sync_nanos.load(Relaxed) as f64 / 1e9);
+        counter!("forebay_journal_checkpoints_total").absolute(stats.checkpoints.load(Relaxed));
+        counter!("forebay_journal_refused_requests_total").absolute(stats.refused_full.load(Relaxed));
+        let failures = stats.failures.load(Relaxed) + stats.checkpoint_failures.load(Relaxed);
+        counter!("forebay_journal_failures_total").absolute(failures);
+        for progress in journal.progress() {
+            let sink = || vec![Label::new("sink", Arc::clone(&progress.sink))];
+            gauge!("forebay_journal_behind_requests", sink()).set(progress.behind as f64);
+            gauge!("forebay_journal_returned_requests", sink()).set(progress.returned as f64);
+            gauge!("forebay_journal_window_used_bytes", sink()).set(progress.on_its_way as f64);
+            counter!("forebay_journal_lost_requests_total", sink()).absolute(progress.lost);
+        }
+    }
+
     fn process(&self) {
         let letters = self.dead_letters.stats();
         counter!("forebay_dead_letters_total").absolute(letters.letters.load(Relaxed));
@@ -146,7 +173,7 @@ impl Exporter {
         let budget = self.intake.budget();
         gauge!("forebay_memory_budget_bytes").set(budget.limit() as f64);
         gauge!("forebay_memory_budget_used_bytes").set(budget.used() as f64);
-        counter!("forebay_events_outside_window_total").absolute(self.intake.window().outside());
+        counter!("forebay_events_outside_window_total").absolute(self.intake.rules().window().outside());
         counter!("forebay_task_panics_total").absolute(forebay_pipeline::task::panics());
     }
 }
@@ -164,7 +191,11 @@ fn describe() {
         ("forebay_receiver_answers_total", "Requests by what their client was told."),
         (
             "forebay_sink_owed_records_total",
-            "Records that sinks took on: the sum of all outcomes and those in flight.",
+            "Records that sinks took on: with those recovered, the sum of all outcomes and those in flight.",
+        ),
+        (
+            "forebay_sink_recovered_records_total",
+            "Records that sinks took on again from the journal: after a restart, or because they had come back.",
         ),
         ("forebay_sink_records_total", "Records by how the debt for them was settled."),
         ("forebay_delivery_payloads_total", "Payloads sent."),
@@ -183,6 +214,13 @@ fn describe() {
             "Events whose time was too far off to choose their destination.",
         ),
         ("forebay_task_panics_total", "Tasks that panicked."),
+        ("forebay_journal_requests_total", "Requests written to the journal."),
+        ("forebay_journal_written_bytes_total", "Bytes of these requests as written."),
+        ("forebay_journal_syncs_total", "Groups of requests made durable."),
+        ("forebay_journal_checkpoints_total", "Times that the cursors were made durable, or had not moved."),
+        ("forebay_journal_refused_requests_total", "Requests turned away because the journal was full."),
+        ("forebay_journal_failures_total", "Writes and syncs of the journal that failed."),
+        ("forebay_journal_lost_requests_total", "Requests found damaged when a sink was to have them."),
     ];
     for (name, help) in counters {
         describe_counter!(name, help);
@@ -197,6 +235,12 @@ fn describe() {
         ("forebay_delivery_queued_bytes", "Their bytes as they arrived."),
         ("forebay_delivery_oldest_seconds", "Age of the oldest record not delivered yet."),
         ("forebay_delivery_last_success_timestamp_seconds", "When a record was last delivered."),
+        ("forebay_journal_bytes", "Bytes of the journal on disk."),
+        ("forebay_journal_max_bytes", "Bytes that the journal may have."),
+        ("forebay_journal_sync_seconds_total", "Time spent making groups durable."),
+        ("forebay_journal_behind_requests", "Requests in the journal that the sink has not finished."),
+        ("forebay_journal_returned_requests", "The part of them that came back and waits for another try."),
+        ("forebay_journal_window_used_bytes", "Memory that holds what is on its way from the journal."),
         ("forebay_dead_letters_bytes", "Bytes of dead letters on disk."),
         ("forebay_memory_budget_bytes", "Bytes that payloads may hold."),
         ("forebay_memory_budget_used_bytes", "Bytes that payloads hold."),

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use forebay_pipeline::deliver::Handle;
+use forebay_pipeline::journal::Service;
 use forebay_pipeline::task;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -76,6 +77,7 @@ impl Health {
 struct Shared {
     health: Arc<Health>,
     deliveries: Vec<(Arc<str>, Handle)>,
+    journal: Option<Arc<Service>>,
     exporter: Exporter,
 }
 
@@ -85,8 +87,8 @@ pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::
         .map_err(|error| anyhow::anyhow!("cannot listen on {listen} (admin): {error}"))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let shared =
-        Arc::new(Shared { health, deliveries: graph.handles.clone(), exporter: Exporter::new(graph) });
+    let (deliveries, journal) = (graph.handles.clone(), graph.journal.clone());
+    let shared = Arc::new(Shared { health, deliveries, journal, exporter: Exporter::new(graph) });
     let app = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -128,7 +130,10 @@ async fn accept(listener: TcpListener, app: Router) {
 async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let delivering = shared.health.draining.load(Relaxed)
         || shared.deliveries.iter().all(|(_, handle)| handle.is_running());
+    let journaling = shared.health.draining.load(Relaxed)
+        || shared.journal.as_ref().is_none_or(|journal| journal.is_running());
     match shared.health.is_alive() {
+        true if !journaling => answer(false, "", "the journal's writer has ended"),
         true => answer(delivering, "alive", "delivery to a sink has ended"),
         false => answer(false, "", "the workers make no progress"),
     }

@@ -24,7 +24,7 @@ pub enum Kind {
     Framing,
     /// Over a limit that trying again does not change.
     TooLarge,
-    /// No memory, or no room at a sink.
+    /// No memory, or no room at a sink or in the journal.
     Busy,
     /// Taken, but not delivered (in time).
     Undelivered,
@@ -121,7 +121,7 @@ impl From<Refusal> for Fault {
                 Kind::TooLarge
             }
             Refusal::Malformed(_) => Kind::Malformed,
-            Refusal::Exhausted(_) | Refusal::SinkFull { .. } => Kind::Busy,
+            Refusal::Exhausted(_) | Refusal::SinkFull { .. } | Refusal::Unkept(_) => Kind::Busy,
         };
         Self::new(kind, refusal.to_string())
     }

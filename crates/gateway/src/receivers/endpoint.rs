@@ -6,7 +6,7 @@ use super::inflate;
 use super::read::Chunks;
 use crate::rate_limit::RateLimited;
 use bytes::Bytes;
-use forebay_pipeline::admit::{Admitted, Intake, Request};
+use forebay_pipeline::admit::{Acknowledge, Admitted, Intake, Request};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::{Door, Told};
 use http_body::Body;
@@ -21,8 +21,10 @@ pub struct Bounds {
     pub max_bytes: usize,
     /// How long the body may take to arrive.
     pub body_timeout: Duration,
-    /// How long to wait for the receipt.
+    /// How long to wait for the receipt, or for the disk.
     pub ack_timeout: Duration,
+    /// What the answer waits for.
+    pub acknowledge: Acknowledge,
 }
 
 /// How a payload is compressed.
@@ -79,6 +81,14 @@ impl Endpoint {
         Visit { endpoint: self, told: Told::Gone, counted: false }
     }
 
+    /// Turns a request away that would find no room, before any of it is read.
+    ///
+    /// # Errors
+    /// `Busy`, to be sent again.
+    pub fn has_room(&self) -> Result<(), Fault> {
+        Ok(self.intake.has_room(self.bounds.acknowledge)?)
+    }
+
     /// Reads a whole HTTP body and inflates it.
     ///
     /// # Errors
@@ -87,6 +97,7 @@ impl Endpoint {
     where
         B: Body<Data = Bytes> + Unpin,
     {
+        self.has_room()?;
         let mut chunks = Chunks::new(body, self.bounds.body_timeout);
         let collected = chunks.collect(self.budget(), self.bounds.max_bytes).await;
         self.door.count_bytes(chunks.received());
@@ -108,20 +119,26 @@ impl Endpoint {
 
     /// The payload as admission takes it.
     pub fn request(&self, payload: Payload) -> Request {
-        Request { bytes: payload.bytes, lease: payload.lease, receiver: Arc::clone(&self.door.receiver) }
+        Request {
+            bytes: payload.bytes,
+            lease: payload.lease,
+            receiver: Arc::clone(&self.door.receiver),
+            acknowledge: self.bounds.acknowledge,
+        }
     }
 
-    /// Waits until every record is settled, but not past `deadline` or the ack timeout. Giving up drops the receipt: what was
-    /// not sent yet is abandoned.
+    /// Waits until every record is settled, or all are on disk, but not past `deadline` or the ack timeout. Giving up drops the
+    /// receipt: what was not sent yet is abandoned, or stays in the journal.
     ///
     /// # Errors
     /// `Undelivered`, to be sent again.
     pub async fn settle(&self, admitted: Admitted, deadline: Option<Instant>) -> Result<Taken, Fault> {
         let own = Instant::now() + self.bounds.ack_timeout;
         let until = deadline.map_or(own, |deadline| deadline.min(own));
-        let Admitted { receipt, records, rejected } = admitted;
-        match timeout_at(until, receipt.settled()).await {
-            Ok(settled) => Taken::new(records, rejected, settled),
+        let Admitted { answer, records, rejected } = admitted;
+        match timeout_at(until, answer.settled()).await {
+            Ok(Ok(settled)) => Taken::new(records, rejected, settled),
+            Ok(Err(unkept)) => Err(Fault::new(Kind::Busy, unkept.to_string())),
             Err(_) => Err(Fault::new(Kind::Undelivered, "the records were not delivered in time")),
         }
     }

@@ -6,8 +6,10 @@ use super::listener::{ConnectionConfig, Handler};
 use super::otlp_http::media_type;
 use super::reply::{Reply, http as answer, http_fault};
 use bytes::Bytes;
+use forebay_pipeline::admit::Acknowledge;
+use forebay_pipeline::rules::JsonRules;
 use forebay_pipeline::units::{ByteSize, Period};
-use forebay_pipeline::wire::json::{Format, JsonOptions};
+use forebay_pipeline::wire::json::Format;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -39,6 +41,9 @@ pub struct JsonConfig {
     /// name. Default: every line is a document of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_field: Option<String>,
+    /// What a client's answer waits for. Default: what `acknowledge` of the whole file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge: Option<Acknowledge>,
     /// How long a client waits for its answer. Past it, what is not sent yet is given up and the client is told to try again.
     /// Keep it below your clients' timeouts.
     pub ack_timeout: Period,
@@ -58,6 +63,7 @@ impl Default for JsonConfig {
             path: "/".to_owned(),
             timezone: "UTC".to_owned(),
             id_field: None,
+            acknowledge: None,
             ack_timeout: Period::secs(8),
             body_timeout: Period::secs(30),
             max_request_bytes: ByteSize::mib(64),
@@ -67,12 +73,18 @@ impl Default for JsonConfig {
 }
 
 impl JsonConfig {
-    pub(super) fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
         Bounds {
+            acknowledge: self.acknowledge.unwrap_or(acknowledge),
             max_bytes: self.max_request_bytes.as_usize(),
             body_timeout: self.body_timeout.0,
             ack_timeout: self.ack_timeout.0,
         }
+    }
+
+    /// How it reads what it gets.
+    pub(super) fn rules(&self) -> JsonRules {
+        JsonRules { timezone: self.timezone.clone(), id_field: self.id_field.clone() }
     }
 
     /// The zone of times that name none.
@@ -90,17 +102,12 @@ pub struct JsonHttp {
     endpoint: Endpoint,
     /// Without a slash at its end.
     path: String,
-    auto: JsonOptions,
-    lines: JsonOptions,
 }
 
 impl JsonHttp {
-    /// A handler as `config` says. A zone that does not exist is reported by `Receivers::faults`; here it is UTC.
+    /// A handler as `config` says.
     pub fn new(endpoint: Endpoint, config: &JsonConfig) -> Self {
-        let timezone = config.zone().unwrap_or(TimeZone::UTC);
-        let auto = JsonOptions { timezone, format: Format::Auto, id_field: config.id_field.clone() };
-        let lines = JsonOptions { format: Format::Lines, ..auto.clone() };
-        Self { endpoint, path: config.path.trim_end_matches('/').to_owned(), auto, lines }
+        Self { endpoint, path: config.path.trim_end_matches('/').to_owned() }
     }
 
     async fn take<B>(&self, request: Request<B>, visit: &mut Visit<'_>) -> Result<Taken, Fault>
@@ -110,9 +117,8 @@ impl JsonHttp {
         let (format, coding) = accept(&self.path, request.method(), request.uri().path(), request.headers())?;
         let payload = self.endpoint.read(request.into_body(), coding).await?;
         visit.counted();
-        let options = if format == Format::Lines { &self.lines } else { &self.auto };
         let message = self.endpoint.request(payload);
-        let admitted = self.endpoint.intake.admit_json(message, &self.endpoint.door, options)?;
+        let admitted = self.endpoint.intake.admit_json(message, &self.endpoint.door, format)?;
         self.endpoint.settle(admitted, None).await
     }
 }

@@ -18,12 +18,14 @@ mod status;
 mod tests;
 
 use endpoint::{Bounds, Endpoint};
-use forebay_pipeline::admit::Intake;
+use forebay_pipeline::admit::{Acknowledge, Intake};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::Ledger;
+use forebay_pipeline::rules::JsonRules;
 use listener::{Connections, Listener, Protocol, Signals};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,6 +71,25 @@ impl Default for Receivers {
 }
 
 impl Receivers {
+    /// The receivers whose clients are answered when their records are on disk, by the path of the setting that says so, seen from
+    /// here; `None` where it is the default, `acknowledge`.
+    pub fn durable(&self, acknowledge: Acknowledge) -> Vec<Option<&'static str>> {
+        let own = [
+            self.otlp.as_ref().map(|otlp| ("otlp.acknowledge", otlp.acknowledge)),
+            self.json.as_ref().map(|json| ("json.acknowledge", json.acknowledge)),
+        ];
+        own.into_iter()
+            .flatten()
+            .filter(|(_, own)| own.unwrap_or(acknowledge) == Acknowledge::Durable)
+            .map(|(path, own)| own.map(|_| path))
+            .collect()
+    }
+
+    /// How each receiver of JSON reads it, by receiver.
+    pub fn json_rules(&self) -> BTreeMap<String, JsonRules> {
+        self.json.iter().map(|json| (JSON.to_owned(), json.rules())).collect()
+    }
+
     /// What a schema cannot say: each fault with the path of its setting, seen from here.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
@@ -76,10 +97,10 @@ impl Receivers {
             if otlp.grpc.is_none() && otlp.http.is_none() {
                 faults.push(("otlp".to_owned(), "name `grpc` or `http`, else nothing listens".to_owned()));
             }
-            faults.extend(bounds_faults("otlp", &otlp.bounds()));
+            faults.extend(bounds_faults("otlp", &otlp.bounds(Acknowledge::default())));
         }
         if let Some(json) = &self.json {
-            faults.extend(bounds_faults(JSON, &json.bounds()));
+            faults.extend(bounds_faults(JSON, &json.bounds(Acknowledge::default())));
             if !json.path.starts_with('/') {
                 faults.push(("json.path".to_owned(), "a path begins with `/`".to_owned()));
             }
@@ -118,12 +139,13 @@ pub struct Started {
     cut: CancellationToken,
 }
 
-/// Binds every receiver of `config`, then serves them until `shutdown`.
+/// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it.
 ///
 /// # Errors
 /// The first address that could not be bound. Then nothing is served.
 pub async fn start(
     config: &Receivers,
+    acknowledge: Acknowledge,
     intake: Arc<Intake>,
     ledger: &Ledger,
     shutdown: CancellationToken,
@@ -149,19 +171,19 @@ pub async fn start(
     let serve = |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&windows), signals.clone());
     if let (Some((otlp, grpc)), Some(listener)) = (grpc, grpc_listener) {
         let health = HealthServer::new(HealthService::from_health_reporter(started.health.clone()));
-        let endpoint = endpoint(OTLP_GRPC, otlp.bounds());
+        let endpoint = endpoint(OTLP_GRPC, otlp.bounds(acknowledge));
         let handler = Arc::new(otlp_grpc::OtlpGrpc { endpoint, ids: otlp.ids, health });
         let (config, windows, signals) = serve(&grpc.connections);
         started.connections.push(listener.serve(Protocol::Http2, config, windows, handler, signals));
     }
     if let (Some((otlp, http)), Some(listener)) = (http, http_listener) {
-        let endpoint = endpoint(OTLP_HTTP, otlp.bounds());
+        let endpoint = endpoint(OTLP_HTTP, otlp.bounds(acknowledge));
         let handler = Arc::new(otlp_http::OtlpHttp { endpoint, ids: otlp.ids });
         let (config, windows, signals) = serve(&http.connections);
         started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
     }
     if let (Some(json), Some(listener)) = (&config.json, json_listener) {
-        let handler = Arc::new(json_http::JsonHttp::new(endpoint(JSON, json.bounds()), json));
+        let handler = Arc::new(json_http::JsonHttp::new(endpoint(JSON, json.bounds(acknowledge)), json));
         let (config, windows, signals) = serve(&json.connections);
         started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
     }

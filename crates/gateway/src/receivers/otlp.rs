@@ -4,7 +4,7 @@ use super::answer::Taken;
 use super::endpoint::Bounds;
 use super::listener::ConnectionConfig;
 use bytes::Bytes;
-use forebay_pipeline::admit::OtlpIds;
+use forebay_pipeline::admit::{Acknowledge, OtlpIds};
 use forebay_pipeline::units::{ByteSize, Period};
 use forebay_proto::collector::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
 use prost::Message as _;
@@ -25,6 +25,9 @@ pub struct OtlpConfig {
     /// How records get the ids under which sinks store them. `content` recognises a client's retry and stores its records once;
     /// `minted` keeps records apart that are equal in every byte and in time; `none` is for those who prefer speed.
     pub ids: OtlpIds,
+    /// What a client's answer waits for. Default: what `acknowledge` of the whole file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge: Option<Acknowledge>,
     /// How long a client waits for its answer. Past it, what is not sent yet is given up and the client is told to try again.
     /// A gRPC client that says how long it will wait is answered before that. Keep it below your clients' timeouts (10s in
     /// most SDKs), else they give up first and send again while their records are on the way.
@@ -65,6 +68,7 @@ impl Default for OtlpConfig {
             grpc: Some(OtlpGrpcConfig::default()),
             http: Some(OtlpHttpConfig::default()),
             ids: OtlpIds::default(),
+            acknowledge: None,
             ack_timeout: Period::secs(8),
             body_timeout: Period::secs(30),
             max_request_bytes: ByteSize::mib(64),
@@ -85,8 +89,9 @@ impl Default for OtlpHttpConfig {
 }
 
 impl OtlpConfig {
-    pub(super) fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
         Bounds {
+            acknowledge: self.acknowledge.unwrap_or(acknowledge),
             max_bytes: self.max_request_bytes.as_usize(),
             body_timeout: self.body_timeout.0,
             ack_timeout: self.ack_timeout.0,

@@ -56,7 +56,7 @@ fn is_owed(context: &Context, queued: &mut Queued, reason: &str) -> bool {
         stats.given_up_records.fetch_add(u64::from(queued.records), Relaxed);
         return false;
     }
-    let is_expired = queued.is_older_than(context.config.retry.horizon());
+    let is_expired = queued.is_expired(context.config.retry.horizon());
     if is_expired {
         queued.expire(Some(reason), stats);
     }

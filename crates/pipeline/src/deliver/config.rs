@@ -18,6 +18,9 @@ pub struct DeliveryConfig {
     /// of its shares is refused, and may be sent again. Half of them wait unsorted, so a single request has at most half as
     /// many shares as this. Default 65536; at least 256. For those with very many small requests and much memory.
     pub max_queued_shares: usize,
+    /// With a disk journal: most bytes of requests that may be on their way to this sink at once. What is beyond waits on disk.
+    /// Default `64MiB`; never more than an eighth of the memory budget.
+    pub window_bytes: ByteSize,
 }
 
 /// Bounds of one payload. A payload leaves as soon as there is room on the way, and grows only while there is none.
@@ -75,6 +78,7 @@ impl Default for DeliveryConfig {
             concurrency: ConcurrencyConfig::default(),
             retry: RetryConfig::default(),
             max_queued_shares: 65_536,
+            window_bytes: ByteSize::mib(64),
         }
     }
 }
@@ -128,9 +132,10 @@ const LARGEST_BATCH: ByteSize = ByteSize::mib(1_024);
 impl DeliveryConfig {
     /// Settings that cannot be right: path, seen from here, and what is wrong.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let Self { batch, concurrency, retry, max_queued_shares } = self;
+        let Self { batch, concurrency, retry, max_queued_shares, window_bytes } = self;
         let checks = [
             (batch.max_bytes.0 > 0, "batch.max_bytes", "must be at least 1".to_owned()),
+            (window_bytes.0 > 0, "window_bytes", "must be at least 1".to_owned()),
             (batch.max_bytes <= LARGEST_BATCH, "batch.max_bytes", format!("must be at most {LARGEST_BATCH}")),
             (batch.max_records > 0, "batch.max_records", "must be at least 1".to_owned()),
             (
@@ -203,10 +208,12 @@ mod tests {
                 ..RetryConfig::default()
             },
             max_queued_shares: 1,
+            window_bytes: ByteSize(0),
         };
         let paths: Vec<&str> = config.faults().into_iter().map(|(path, _)| path).collect();
         let expected = [
             "batch.max_bytes",
+            "window_bytes",
             "batch.max_records",
             "batch.min_bytes",
             "batch.max_age",

@@ -81,6 +81,15 @@ impl Handle {
         Ok(Permits { permits, stats: &self.0.stats })
     }
 
+    /// Hands one share over as soon as there is room. Once delivery is being drained, the share is dropped.
+    pub async fn send(&self, share: Share) {
+        if let Ok(permit) = self.0.inbox.reserve().await {
+            let queued = Queued::new(share);
+            self.0.stats.enqueued(1, queued.bytes);
+            permit.send(queued);
+        }
+    }
+
     /// What this delivery is doing.
     pub fn stats(&self) -> Arc<DeliveryStats> {
         Arc::clone(&self.0.stats)

@@ -157,7 +157,7 @@ impl Dispatcher {
         let horizon = self.context.config.retry.horizon();
         let stats = &self.context.stats;
         shares.retain_mut(|queued| {
-            let is_expired = queued.is_older_than(horizon);
+            let is_expired = queued.is_expired(horizon);
             if is_expired {
                 queued.expire(reason, stats);
             }

@@ -117,18 +117,23 @@ impl Lanes {
     }
 
     /// Drops the shares that nobody waits for, and those of failing destinations (of all, if `all_fail`) that arrived before
-    /// `horizon`; then the lanes that have nothing to do.
+    /// `horizon`; then the lanes that have nothing to do. Shares of a blocked destination go back to the journal that keeps them, so that
+    /// they leave its window to other destinations.
     pub(super) fn sweep(&mut self, now: Instant, horizon: i64, all_fail: bool) {
         let stats = &self.stats;
         self.lanes.retain(|_, lane| {
             let reason = lane.recovery.state().reason().map(str::to_owned);
             let is_failing = all_fail || reason.is_some();
+            let is_blocked = matches!(lane.recovery.state(), DeliveryState::Blocked { .. });
             lane.retain(stats, |queued| {
                 if queued.is_given_up() {
                     stats.given_up_records.fetch_add(u64::from(queued.records), Relaxed);
                     return false;
                 }
-                let is_expired = is_failing && queued.is_older_than(horizon);
+                if is_blocked && queued.share.claim.is_kept() {
+                    return false;
+                }
+                let is_expired = is_failing && queued.is_expired(horizon);
                 if is_expired {
                     queued.expire(reason.as_deref(), stats);
                 }

@@ -67,9 +67,9 @@ impl Queued {
         self.share.claim.given_up()
     }
 
-    /// Arrived before `horizon` (nanoseconds since 1970).
-    pub(super) fn is_older_than(&self, horizon: i64) -> bool {
-        self.share.body.arrived < horizon
+    /// Arrived before `horizon` (nanoseconds since 1970), so that it is not tried for ever. What the journal keeps is.
+    pub(super) fn is_expired(&self, horizon: i64) -> bool {
+        self.share.body.arrived < horizon && !self.share.claim.is_kept()
     }
 
     /// Notes that it failed for too long, before it is dropped.

@@ -5,6 +5,7 @@
 
 use crate::wire::WireId;
 use bytes::{BufMut, Bytes};
+use std::io;
 
 /// The version that this code writes.
 pub const VERSION: u8 = 1;
@@ -176,6 +177,25 @@ impl Head {
 }
 
 impl Frame {
+    /// The body as it arrived.
+    ///
+    /// # Errors
+    /// It is no zstd, or not of the length that the head has.
+    pub fn body(&self) -> io::Result<Bytes> {
+        if !self.head.zstd {
+            return Ok(self.stored.clone());
+        }
+        let len = self.head.body_len as usize;
+        let body = zstd::bulk::decompress(&self.stored, len)?;
+        if body.len() != len {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the body has not the length that it should have",
+            ));
+        }
+        Ok(body.into())
+    }
+
     /// Reads the frame at the front of `bytes`, without copying its parts.
     pub fn read(bytes: &Bytes) -> Result<Self, BadFrame> {
         let head = Head::read(bytes)?;
@@ -196,7 +216,7 @@ impl Frame {
 }
 
 fn wire_of(number: u8) -> Option<WireId> {
-    [WireId::OtlpLogs, WireId::Json].into_iter().find(|wire| *wire as u8 == number)
+    [WireId::OtlpLogs, WireId::Json, WireId::JsonLines].into_iter().find(|wire| *wire as u8 == number)
 }
 
 fn id_kind_of(number: u8) -> Option<IdKind> {

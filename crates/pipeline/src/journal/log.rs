@@ -9,6 +9,7 @@
 use super::frame::{self, Frame, Label, frame_len};
 use super::segment::{self, Position, SEGMENT_HEAD_BYTES};
 use super::storage::{Appender, Storage};
+use super::walk::Extent;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
@@ -125,13 +126,14 @@ impl<S: Storage> Log<S> {
         let mut recovered = Recovered::default();
         let mut segments = VecDeque::new();
         let mut next = files.first().map_or(0, |(base, _)| *base);
+        let mut unread = 0;
         for (at, (base, file_len)) in files.iter().enumerate() {
             let until = files.get(at + 1).map_or(u64::MAX, |(base, _)| *base);
             let name = segment::name_of(*base);
             let Ok(bytes) = storage.read(&name, 0, *file_len as usize).map(Bytes::from) else {
                 // Left as it is, for better days: what comes next must not take its numbers or its name.
                 recovered.unreadable.push(name);
-                next = next.max(base + file_len / frame::HEAD_BYTES as u64 + 1);
+                unread = base + file_len / frame::HEAD_BYTES as u64 + 1;
                 continue;
             };
             let scan = segment::scan(*base, &bytes, next..until);
@@ -154,7 +156,7 @@ impl<S: Storage> Log<S> {
             }
             segments.push_back(Segment { base: *base, end: next, len: scan.len });
         }
-        let next = next.max(floor);
+        let next = next.max(floor).max(unread);
         let mut log =
             Self { storage, config, segments, writer: None, tail_in_doubt: true, next, buffer: Vec::new() };
         // A start is better than none, so an error waits for the first append.
@@ -170,6 +172,19 @@ impl<S: Storage> Log<S> {
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// The segments, as far as they are durable.
+    pub fn extents(&self) -> Vec<Extent> {
+        let mut extents: Vec<Extent> = self
+            .segments
+            .iter()
+            .map(|segment| Extent { base: segment.base, end: segment.end, len: segment.len })
+            .collect();
+        if let (Some(writer), Some(last)) = (&self.writer, extents.last_mut()) {
+            (last.end, last.len) = (writer.synced, writer.synced_len);
+        }
+        extents
     }
 
     /// Writes these bodies, all or none, and says where they stand. They are durable after the next [`sync`](Self::sync).
@@ -242,21 +257,6 @@ impl<S: Storage> Log<S> {
         })
     }
 
-    /// Reads a frame that was appended or found.
-    ///
-    /// # Errors
-    /// The storage cannot be read, or the frame is not sound any more ([`io::ErrorKind::InvalidData`]).
-    pub fn read(&self, position: Position) -> io::Result<Frame> {
-        let bytes =
-            self.storage.read(&segment::name_of(position.base), position.offset, position.len as usize)?;
-        let frame =
-            Frame::read(&bytes.into()).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
-        if frame.head.sequence != position.sequence {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "another frame stands here"));
-        }
-        Ok(frame)
-    }
-
     /// Removes the segments that hold only frames below `low`. Whoever keeps count of what is finished has made that durable
     /// before.
     ///
@@ -327,4 +327,17 @@ impl<S: Storage> Log<S> {
             self.segments.pop_back();
         }
     }
+}
+
+/// Reads a frame that was appended or found.
+///
+/// # Errors
+/// The storage cannot be read, or the frame is not sound any more ([`io::ErrorKind::InvalidData`]).
+pub fn read(storage: &impl Storage, position: Position) -> io::Result<Frame> {
+    let bytes = storage.read(&segment::name_of(position.base), position.offset, position.len as usize)?;
+    let frame = Frame::read(&bytes.into()).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
+    if frame.head.sequence != position.sequence {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "another frame stands here"));
+    }
+    Ok(frame)
 }

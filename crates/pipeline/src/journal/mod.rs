@@ -4,32 +4,49 @@
 //! its client is answered, and a cursor is durable before a segment is removed. All else may happen at any time, or not at
 //! all, and be found by the next start. `docs/journal-format.md` describes the files.
 
+mod config;
+mod consumer;
 pub mod cursors;
 pub mod frame;
 pub mod log;
+mod plans;
 pub mod segment;
+mod service;
 pub mod storage;
+mod tap;
 #[cfg(test)]
 mod tests;
+pub mod walk;
+mod writer;
+
+pub use config::{Compression, JournalConfig};
+pub use service::{JournalError, Journaled, Keeping, Progress, Service, Unkept};
 
 use cursors::{Cursor, Cursors, Found};
 use frame::Frame;
 use log::{AppendError, Entry, Log, LogConfig, Recovered};
+use parking_lot::Mutex;
 use segment::Position;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use storage::Storage;
+use walk::Extent;
 
 /// An open journal. It does no waiting and no threading of its own: whoever owns it decides when to sync.
 #[derive(Debug)]
 pub struct Journal<S: Storage> {
     storage: Arc<S>,
     log: Log<S>,
-    cursors: Cursors,
+    cursors: SharedCursors,
     /// What the last checkpoint said, so that an idle journal writes nothing.
     saved: Cursors,
+    /// The first number that is not of an earlier process.
+    first: u64,
 }
+
+/// The cursors, which sinks move while the log is being written.
+pub type SharedCursors = Arc<Mutex<Cursors>>;
 
 /// What opening found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +77,8 @@ impl<S: Storage> Journal<S> {
         let gaps = gaps(oldest, &recovered, tail);
         let lost = cursors.0.iter_mut().map(|(sink, cursor)| (sink.clone(), step_over(cursor, &gaps)));
         let lost = lost.filter(|(_, frames)| *frames > 0).collect();
-        let journal = Self { storage, log, cursors, saved: Cursors::default() };
+        let cursors = Arc::new(Mutex::new(cursors));
+        let journal = Self { storage, log, cursors, saved: Cursors::default(), first: tail };
         Ok((journal, Opened { log: recovered, cursors: found, lost }))
     }
 
@@ -81,8 +99,8 @@ impl<S: Storage> Journal<S> {
     }
 
     /// This sink has finished this frame. Durable after the next [`checkpoint`](Self::checkpoint).
-    pub fn finish(&mut self, sink: &str, sequence: u64) {
-        if let Some(cursor) = self.cursors.0.get_mut(sink) {
+    pub fn finish(&self, sink: &str, sequence: u64) {
+        if let Some(cursor) = self.cursors.lock().0.get_mut(sink) {
             cursor.finish(sequence);
         }
     }
@@ -92,16 +110,18 @@ impl<S: Storage> Journal<S> {
     /// # Errors
     /// The storage refused; a later checkpoint makes up for it.
     pub fn checkpoint(&mut self) -> io::Result<()> {
-        if self.cursors != self.saved {
-            self.cursors.save(&*self.storage)?;
-            self.saved = self.cursors.clone();
+        let cursors = self.cursors.lock().clone();
+        if cursors != self.saved {
+            cursors.save(&*self.storage)?;
+            self.saved = cursors;
         }
-        self.log.release(self.cursors.low().unwrap_or(self.log.next()))
+        // What was finished while the cursors were being saved is not durable yet.
+        self.log.release(self.saved.low().unwrap_or(self.log.next()))
     }
 
     /// What this sink has not finished, segment by segment from the oldest.
     pub fn owed(&self, sink: &str) -> impl Iterator<Item = io::Result<Vec<Position>>> {
-        let cursor = self.cursors.0.get(sink).cloned().unwrap_or_else(|| Cursor::at(u64::MAX));
+        let cursor = self.cursors.lock().0.get(sink).cloned().unwrap_or_else(|| Cursor::at(u64::MAX));
         self.log.frames().map(move |frames| {
             let mut frames = frames?;
             frames.retain(|position| !cursor.is_finished(position.sequence));
@@ -112,9 +132,29 @@ impl<S: Storage> Journal<S> {
     /// Reads a frame.
     ///
     /// # Errors
-    /// Of [`Log::read`].
+    /// Of [`log::read`].
     pub fn read(&self, position: Position) -> io::Result<Frame> {
-        self.log.read(position)
+        log::read(&*self.storage, position)
+    }
+
+    /// The cursors.
+    pub fn cursors(&self) -> SharedCursors {
+        Arc::clone(&self.cursors)
+    }
+
+    /// The segments, as far as they are durable.
+    pub fn extents(&self) -> Vec<Extent> {
+        self.log.extents()
+    }
+
+    /// The number that the next frame will have.
+    pub fn next(&self) -> u64 {
+        self.log.next()
+    }
+
+    /// The number of the first frame that this process has written, or will write.
+    pub fn first(&self) -> u64 {
+        self.first
     }
 
     /// Bytes of all segments.

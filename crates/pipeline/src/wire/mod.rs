@@ -19,6 +19,8 @@ pub enum WireId {
     OtlpLogs = 1,
     /// JSON objects: one, an array of them, or one a line.
     Json = 2,
+    /// JSON objects, one a line, even if the first line is an array.
+    JsonLines = 3,
 }
 
 /// Limits of one request, beyond the body's size, which the receiver has enforced before.

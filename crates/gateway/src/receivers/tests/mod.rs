@@ -15,10 +15,9 @@ use forebay_pipeline::body::Share;
 use forebay_pipeline::dead_letter::{DeadLetterConfig, DeadLetterDir};
 use forebay_pipeline::deliver::{Delivery, DeliveryConfig, Encoder, Payload, Sink, Verdict, Verdicts};
 use forebay_pipeline::ledger::{Door, Outcome, Told};
-use forebay_pipeline::route::{Mode, Plan, RouteConfig};
-use forebay_pipeline::time::EventWindow;
+use forebay_pipeline::route::{Mode, RouteConfig};
+use forebay_pipeline::rules::{Rules, RulesConfig};
 use forebay_pipeline::units::{ByteSize, Period};
-use forebay_pipeline::wire::Limits;
 use forebay_proto::collector::ExportLogsServiceRequest;
 use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
 use futures_util::future::BoxFuture;
@@ -116,12 +115,22 @@ async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receiver
     let handle = Delivery::start("sink".into(), sink, delivery, Arc::clone(&budget), letters_dir as _);
     let routes: Vec<RouteConfig> =
         serde_json::from_str(r#"[{"name":"all","to":["sink"],"index":"logs"}]"#).unwrap();
-    let plan = Plan::build(&routes, Mode::FirstMatch, &[], &["sink"]).unwrap();
-    let window = EventWindow::new(Duration::from_secs(3600), Duration::from_secs(3600));
-    let outlets = vec![Outlet { name: "sink".into(), handle }];
-    let intake = Arc::new(Intake::new(plan, outlets, &ledger, Limits::default(), window, budget));
+    let rules = RulesConfig {
+        routes,
+        route_mode: Mode::FirstMatch,
+        promote: Vec::new(),
+        max_event_age: Period::secs(3_600),
+        max_event_lead: Period::secs(3_600),
+        max_records: 1_000_000,
+        max_record_bytes: 16 << 20,
+        json: config.json_rules(),
+    };
+    let rules = Arc::new(Rules::build(&rules, &["sink".into()], &ledger).unwrap());
+    let outlets = vec![Outlet { name: "sink".into(), handle, window: MIB, pause: Duration::from_millis(10) }];
+    let intake = Arc::new(Intake::new(rules, outlets, Arc::default(), budget));
     let shutdown = CancellationToken::new();
-    let started = start(&config, Arc::clone(&intake), &ledger, shutdown.clone()).await.unwrap();
+    let started =
+        start(&config, Acknowledge::default(), Arc::clone(&intake), &ledger, shutdown.clone()).await.unwrap();
     House { started, ledger, intake, gate, shutdown, _letters: letters }
 }
 
@@ -225,8 +234,15 @@ async fn an_address_that_is_taken_is_named() {
     let house = house(Mood::Delivers).await;
     let taken = house.json();
     let config = Receivers { otlp: None, json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }) };
-    let error =
-        start(&config, Arc::clone(&house.intake), &house.ledger, CancellationToken::new()).await.unwrap_err();
+    let error = start(
+        &config,
+        Acknowledge::default(),
+        Arc::clone(&house.intake),
+        &house.ledger,
+        CancellationToken::new(),
+    )
+    .await
+    .unwrap_err();
     // As the command line prints it: the cause once, behind the address.
     let line = format!("{:#}", anyhow::Error::from(error));
     let start = format!("cannot listen on {taken} (json): ");

@@ -1,0 +1,105 @@
+//! Route tables that were kept: a frame names the one that it was admitted under by its number.
+
+use super::storage::{Appender, Storage};
+use crate::ledger::Ledger;
+use crate::rules::{Rules, RulesConfig};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+const PREFIX: &str = "plan-";
+const SUFFIX: &str = ".json";
+/// Far more than any configuration that could be read.
+const MAX_PLAN_BYTES: u64 = 64 << 20;
+
+/// The name of a kept route table.
+pub fn name_of(plan: u32) -> String {
+    format!("{PREFIX}{plan}{SUFFIX}")
+}
+
+/// The number of a kept route table, if `name` is one's.
+pub fn number_of(name: &str) -> Option<u32> {
+    let plan = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()?;
+    (name_of(plan) == name).then_some(plan)
+}
+
+/// All route tables of one journal.
+#[derive(Debug)]
+pub(super) struct Plans {
+    stored: Mutex<BTreeMap<u32, Stored>>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    text: Vec<u8>,
+    /// Made of the text when a frame asks for it first; none if that cannot be done.
+    rules: Option<Option<Arc<Rules>>>,
+}
+
+impl Plans {
+    /// Reads what is there. With `anew` nothing is referred to any more, and it is removed instead.
+    ///
+    /// # Errors
+    /// The storage cannot be listed.
+    pub(super) fn open(storage: &impl Storage, anew: bool) -> io::Result<Self> {
+        let mut stored = BTreeMap::new();
+        for (name, len) in storage.list()? {
+            let Some(plan) = number_of(&name) else { continue };
+            if anew {
+                let _ = storage.remove(&name);
+                continue;
+            }
+            // One that cannot be read leaves its frames to the present routes, and its number is not used again.
+            let text = storage.read(&name, 0, len.min(MAX_PLAN_BYTES) as usize).unwrap_or_default();
+            stored.insert(plan, Stored { text, rules: None });
+        }
+        Ok(Self { stored: Mutex::new(stored) })
+    }
+
+    /// The number of these rules, which are made durable under it unless they are already.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub(super) fn keep(
+        &self,
+        storage: &impl Storage,
+        config: &RulesConfig,
+        rules: &Arc<Rules>,
+    ) -> io::Result<u32> {
+        let text = serde_json::to_vec_pretty(config)?;
+        let mut stored = self.stored.lock();
+        if let Some((plan, known)) = stored.iter_mut().find(|(_, known)| known.text == text) {
+            known.rules = Some(Some(Arc::clone(rules)));
+            return Ok(*plan);
+        }
+        let plan = stored.last_key_value().map_or(1, |(last, _)| last + 1);
+        let (name, new) = (name_of(plan), format!("{}.new", name_of(plan)));
+        let mut file = storage.create(&new)?;
+        file.append(&text)?;
+        file.sync()?;
+        storage.rename(&new, &name)?;
+        storage.sync_names()?;
+        stored.insert(plan, Stored { text, rules: Some(Some(Arc::clone(rules))) });
+        Ok(plan)
+    }
+
+    /// The rules of this number; none if they are lost or cannot be understood.
+    pub(super) fn rules(&self, plan: u32, ledger: &Ledger) -> Option<Arc<Rules>> {
+        let mut stored = self.stored.lock();
+        let stored = stored.get_mut(&plan)?;
+        stored.rules.get_or_insert_with(|| restore(&stored.text, plan, ledger)).clone()
+    }
+}
+
+fn restore(text: &[u8], plan: u32, ledger: &Ledger) -> Option<Arc<Rules>> {
+    let config = serde_json::from_slice::<RulesConfig>(text).map_err(|error| error.to_string());
+    let rules = config.and_then(|config| {
+        Rules::restore(&config, ledger)
+            .map_err(|faults| faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("; "))
+    });
+    rules
+        .inspect_err(|reason| tracing::error!(plan, %reason, "kept routes cannot be read"))
+        .ok()
+        .map(Arc::new)
+}

@@ -1,0 +1,374 @@
+//! The journal as the house uses it: opened once, given bodies by intakes, drawn from by sinks.
+
+use super::consumer::Consumer;
+use super::frame::{IdKind, Label};
+use super::plans::Plans;
+use super::storage::Folder;
+use super::tap::Tap;
+use super::walk::{Extent, Place};
+use super::writer::{Job, Task, Writer};
+use super::{Compression, Journal, JournalConfig, Opened};
+use crate::admit::{Outlet, Tally};
+use crate::body::Body;
+use crate::budget::Budget;
+use crate::ids::Ids;
+use crate::ledger::Ledger;
+use crate::rules::{Parcels, Rules, RulesConfig};
+use crate::task;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Bodies that may wait for the writer; each holds its memory under a lease.
+const MAX_WAITING: usize = 4_096;
+/// A sink's window is at most this part of the memory budget, so that sinks that lag leave room for requests.
+const WINDOW_SHARE: usize = 8;
+/// The level at which bodies are compressed: the fastest that is worth it.
+const ZSTD_LEVEL: i32 = 1;
+/// How often the end of the writer is looked for.
+const CLOSE_POLL: Duration = Duration::from_millis(5);
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("another process has it open")]
+    Locked,
+    /// Sinks that are not configured any more, and how many frames each has not finished.
+    #[error("it still holds data for {}", orphans(.0))]
+    Orphans(Vec<(String, u64)>),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+fn orphans(sinks: &[(String, u64)]) -> String {
+    let one = |(sink, frames): &(String, u64)| format!("`{sink}` ({frames} requests)");
+    format!(
+        "sinks that are not configured: {}. Configure them again until they have it, or give it up by naming them in \
+         `journal.abandon`",
+        sinks.iter().map(one).collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// Why a body was not kept; to be sent again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unkept {
+    #[error("the journal is full: {used} of {max} bytes")]
+    Full { used: u64, max: u64 },
+    #[error("the journal cannot be written: {reason}")]
+    Failed { reason: String },
+    #[error("too many requests wait for the journal")]
+    Busy,
+}
+
+/// What is durable, and who is to have it.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    pub extents: Vec<Extent>,
+    /// One after the last durable frame.
+    pub end: u64,
+    pub taps: Vec<Arc<Tap>>,
+}
+
+/// Counts of the journal.
+#[derive(Debug, Default)]
+pub struct JournalStats {
+    /// Bytes on disk, and as written since the start.
+    pub bytes: AtomicU64,
+    pub written_bytes: AtomicU64,
+    /// Bodies kept since the start.
+    pub frames: AtomicU64,
+    /// Groups synced, and how long that took together.
+    pub syncs: AtomicU64,
+    pub sync_nanos: AtomicU64,
+    pub checkpoints: AtomicU64,
+    pub checkpoint_failures: AtomicU64,
+    /// Bodies that found the journal full, and writes and syncs that failed.
+    pub refused_full: AtomicU64,
+    pub failures: AtomicU64,
+    pub full: AtomicBool,
+    pub failing: AtomicBool,
+}
+
+/// How far one sink has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub sink: Arc<str>,
+    /// Frames that it has not finished, and the part of them that came back and rests.
+    pub behind: u64,
+    pub returned: u64,
+    /// Bytes of memory that hold what is on its way.
+    pub on_its_way: u64,
+    /// Frames that were damaged and are lost to it, since the start.
+    pub lost: u64,
+}
+
+/// An open journal with everything that runs around it.
+#[derive(Debug)]
+pub struct Service {
+    storage: Arc<Folder>,
+    config: JournalConfig,
+    tasks: SyncSender<Task>,
+    published: Arc<Mutex<Published>>,
+    cursors: super::SharedCursors,
+    plans: Arc<Plans>,
+    stats: Arc<JournalStats>,
+    budget: Arc<Budget>,
+    ledger: Arc<Ledger>,
+    first: u64,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Service {
+    /// Opens the journal for these sinks, whatever state it is in. Blocks: everything in it is read and checked once.
+    ///
+    /// # Errors
+    /// Its folder is in use or cannot be listed, or it holds data for a sink that is neither configured nor given up.
+    pub fn open(
+        config: &JournalConfig,
+        sinks: &[String],
+        budget: Arc<Budget>,
+        ledger: Arc<Ledger>,
+    ) -> Result<(Arc<Self>, Opened), JournalError> {
+        let storage = Folder::open(&config.path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => JournalError::Locked,
+            _ => error.into(),
+        })?;
+        let storage = Arc::new(storage);
+        let (journal, opened) = Journal::open(Arc::clone(&storage), config.log(), sinks)?;
+        let orphans = dismiss(&journal, sinks, &config.abandon);
+        if !orphans.is_empty() {
+            return Err(JournalError::Orphans(orphans));
+        }
+        let plans = Arc::new(Plans::open(&*storage, opened.log.frames == 0)?);
+        let published = Published { extents: journal.extents(), end: journal.next(), taps: Vec::new() };
+        let published = Arc::new(Mutex::new(published));
+        let stats = Arc::new(JournalStats::default());
+        stats.bytes.store(journal.bytes(), Relaxed);
+        let (tasks, received) = sync_channel(MAX_WAITING);
+        let (cursors, first) = (journal.cursors(), journal.first());
+        let writer = Writer {
+            journal,
+            tasks: received,
+            published: Arc::clone(&published),
+            stats: Arc::clone(&stats),
+            max_bytes: config.max_bytes.0,
+        };
+        let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(|| writer.run())?;
+        let service = Self {
+            storage,
+            config: config.clone(),
+            tasks,
+            published,
+            cursors,
+            plans,
+            stats,
+            budget,
+            ledger,
+            first,
+            writer: Mutex::new(Some(writer)),
+        };
+        Ok((Arc::new(service), opened))
+    }
+
+    /// Takes `rules` on for what is kept from now on, and has these sinks draw from the journal under whatever rules its frames
+    /// name. Sinks that drew from it before are closed first.
+    ///
+    /// # Errors
+    /// The rules cannot be written.
+    pub fn attach(
+        self: &Arc<Self>,
+        config: &RulesConfig,
+        rules: &Arc<Rules>,
+        outlets: &[Outlet],
+    ) -> io::Result<Journaled> {
+        let plan = self.plans.keep(&*self.storage, config, rules)?;
+        let window = self.budget.limit() / WINDOW_SHARE;
+        let taps: Vec<_> = outlets
+            .iter()
+            .map(|outlet| {
+                let (window, pause) = (outlet.window.min(window), outlet.pause);
+                let cursors = Arc::clone(&self.cursors);
+                Tap::new(Arc::clone(&outlet.name), outlet.handle.clone(), cursors, window, pause)
+            })
+            .collect();
+        for tap in &taps {
+            let consumer = Consumer {
+                tap: Arc::clone(tap),
+                storage: Arc::clone(&self.storage),
+                published: Arc::clone(&self.published),
+                plans: Arc::clone(&self.plans),
+                present: Arc::clone(rules),
+                ledger: Arc::clone(&self.ledger),
+                budget: Arc::clone(&self.budget),
+                first: self.first,
+                place: Place::default(),
+                ahead: VecDeque::new(),
+            };
+            task::spawn("journal consumer", consumer.run());
+        }
+        self.published.lock().taps = taps;
+        Ok(Journaled { service: Arc::clone(self), rules: Arc::clone(rules), plan })
+    }
+
+    /// Feeds sinks no more. What they have not been sent goes back, at once where `now`, else when their delivery ends.
+    pub fn detach(&self, now: impl Fn(&str) -> bool) {
+        for tap in &self.published.lock().taps {
+            tap.close();
+            if now(&tap.sink) {
+                tap.recall();
+            }
+        }
+    }
+
+    /// Writes the last checkpoint and ends the writer. Call it when nobody hands in bodies any more.
+    pub async fn close(&self) {
+        let Some(writer) = self.writer.lock().take() else { return };
+        while matches!(self.tasks.try_send(Task::Close), Err(TrySendError::Full(_))) {
+            tokio::time::sleep(CLOSE_POLL).await;
+        }
+        while !writer.is_finished() {
+            tokio::time::sleep(CLOSE_POLL).await;
+        }
+    }
+
+    /// False once the writer has ended: by [`close`](Self::close), or by a bug. For liveness.
+    pub fn is_running(&self) -> bool {
+        self.writer.lock().as_ref().is_some_and(|writer| !writer.is_finished())
+    }
+
+    /// What it has counted.
+    pub fn stats(&self) -> &JournalStats {
+        &self.stats
+    }
+
+    /// Most bytes on disk.
+    pub fn max_bytes(&self) -> u64 {
+        self.config.max_bytes.0
+    }
+
+    /// How far each sink has come.
+    pub fn progress(&self) -> Vec<Progress> {
+        let published = self.published.lock();
+        let of = |tap: &Arc<Tap>| Progress {
+            sink: Arc::clone(&tap.sink),
+            behind: tap.lag(published.end),
+            returned: tap.parked() as u64,
+            on_its_way: tap.used() as u64,
+            lost: tap.lost.load(Relaxed),
+        };
+        published.taps.iter().map(of).collect()
+    }
+}
+
+/// Removes the cursors of sinks that are not configured: of those that owe nothing, and of those that are given up. Returns the others.
+fn dismiss(journal: &Journal<Folder>, sinks: &[String], abandon: &[String]) -> Vec<(String, u64)> {
+    let cursors = journal.cursors();
+    let mut cursors = cursors.lock();
+    let mut orphans = Vec::new();
+    cursors.0.retain(|sink, cursor| {
+        if sinks.contains(sink) {
+            return true;
+        }
+        let frames = cursor.unfinished_in(&(0..journal.next()));
+        if frames > 0 && !abandon.contains(sink) {
+            orphans.push((sink.clone(), frames));
+            return true;
+        }
+        if frames > 0 {
+            tracing::error!(sink, requests = frames, "what the journal held for this sink is given up");
+        }
+        false
+    });
+    orphans
+}
+
+/// The journal as one intake uses it: with the rules that its bodies are admitted under.
+#[derive(Clone, Debug)]
+pub struct Journaled {
+    service: Arc<Service>,
+    rules: Arc<Rules>,
+    plan: u32,
+}
+
+impl Journaled {
+    /// The journal.
+    pub fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Whether it would take a body now, as far as it is known.
+    ///
+    /// # Errors
+    /// It is full.
+    pub(crate) fn has_room(&self) -> Result<(), Unkept> {
+        let stats = &self.service.stats;
+        if stats.full.load(Relaxed) {
+            stats.refused_full.fetch_add(1, Relaxed);
+            return Err(Unkept::Full { used: stats.bytes.load(Relaxed), max: self.service.max_bytes() });
+        }
+        Ok(())
+    }
+
+    /// Hands a body to the writer.
+    ///
+    /// # Errors
+    /// Too many wait for it.
+    pub(crate) fn keep(&self, body: Body, parcels: Parcels, tally: Tally) -> Result<Keeping, Unkept> {
+        let (answer, kept) = oneshot::channel();
+        let label = self.label(&body);
+        let packed = match self.service.config.compression {
+            Compression::None => None,
+            Compression::Zstd => self.pack(&body.bytes)?,
+        };
+        let rules = Arc::clone(&self.rules);
+        let job = Job { body: Arc::new(body), parcels, rules, label, packed, tally, answer };
+        self.service.tasks.try_send(Task::Keep(Box::new(job))).map_err(|_| Unkept::Busy)?;
+        Ok(Keeping(kept))
+    }
+
+    /// The body as zstd; none where that makes it no smaller, or there is no memory for it.
+    fn pack(&self, bytes: &[u8]) -> Result<Option<(Vec<u8>, crate::budget::Lease)>, Unkept> {
+        let Ok(mut lease) = self.service.budget.lease(zstd::zstd_safe::compress_bound(bytes.len())) else {
+            return Ok(None);
+        };
+        let packed = zstd::bulk::compress(bytes, ZSTD_LEVEL)
+            .map_err(|error| Unkept::Failed { reason: error.to_string() })?;
+        if packed.len() >= bytes.len() {
+            return Ok(None);
+        }
+        // A lease always shrinks.
+        let _ = lease.resize(packed.capacity());
+        Ok(Some((packed, lease)))
+    }
+
+    fn label(&self, body: &Body) -> Label {
+        let (ids, epoch, counter) = match &body.ids {
+            Ids::None => (IdKind::None, 0, 0),
+            Ids::Minted { epoch, frame } => (IdKind::Minted, *epoch, *frame),
+            Ids::Content(_) => (IdKind::Content, 0, 0),
+            Ids::Client { epoch, frame, .. } => (IdKind::Client, *epoch, *frame),
+        };
+        let records = body.index.records.len() as u32;
+        Label { wire: body.wire, ids, arrived: body.arrived, epoch, counter, plan: self.plan, records }
+    }
+}
+
+/// A body that the writer has.
+#[derive(Debug)]
+pub struct Keeping(oneshot::Receiver<Result<(), Unkept>>);
+
+impl Keeping {
+    /// Waits until the body is on disk.
+    ///
+    /// # Errors
+    /// It is not.
+    pub async fn kept(self) -> Result<(), Unkept> {
+        self.0.await.unwrap_or_else(|_| Err(Unkept::Failed { reason: "the writer has ended".to_owned() }))
+    }
+}

@@ -1,0 +1,197 @@
+//! Durable acknowledgement inside the process: what was answered for is delivered, whatever becomes of sinks and processes.
+#![allow(clippy::unwrap_used)]
+
+mod house;
+
+use forebay_pipeline::journal::{Compression, JournalError};
+use house::{House, MIB, Mood, Plan, line, lines};
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_answered_while_the_sink_is_down_and_the_next_process_delivers() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.mood("a", Mood::Down);
+    first.json(&lines(0..30)).await.unwrap();
+    first.json(&lines(30..50)).await.unwrap();
+    let door = first.ledger.door("json");
+    assert_eq!((door.received(), door.admitted()), (50, 50));
+    let before = first.crash().await;
+
+    let second = House::new(folder.path(), Plan::default()).await;
+    second.delivered("a", 50).await;
+    assert_eq!(second.stored("a"), (0..50).map(line).collect());
+    assert_eq!(second.ids("a").len(), 50);
+    assert!(before.is_empty());
+    assert_eq!((second.owed(), second.recovered()), (0, 50));
+    second.emptied().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_the_same_in_every_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.mood("a", Mood::Forgetful);
+    first.json(&lines(0..20)).await.unwrap();
+    first.delivered("a", 20).await;
+    let ids = first.ids("a");
+    first.crash().await;
+    let second = House::new(folder.path(), Plan::default()).await;
+    second.delivered("a", 20).await;
+    assert_eq!(second.ids("a"), ids);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_sink_delays_nobody_and_takes_no_more_memory_than_its_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { to: &["a", "b"], window: MIB, ..Plan::default() };
+    let house = House::new(folder.path(), plan).await;
+    house.mood("a", Mood::Down);
+    let padding = "x".repeat(10_000);
+    for number in 0..1_000 {
+        house.json(&format!("{{\"n\":{number},\"padding\":\"{padding}\"}}\n")).await.unwrap();
+    }
+    house.delivered("b", 1_000).await;
+    assert!(house.budget.used() < 2 * MIB, "{} bytes are held", house.budget.used());
+    assert_eq!(house.behind("a"), 1_000);
+    house.mood("a", Mood::Well);
+    house.delivered("a", 1_000).await;
+    assert_eq!(house.count("a"), 1_000, "each was delivered once");
+    house.emptied().await;
+    assert_eq!(house.owed(), 2_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocked_destination_does_not_hold_up_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { window: MIB / 4, ..Plan::default() };
+    let house = House::new(folder.path(), plan).await;
+    house.mood("a", Mood::Blocks("odd"));
+    let padding = "x".repeat(10_000);
+    for number in 0..200 {
+        let odd = number % 2 == 1;
+        house.json(&format!("{{\"n\":{number},\"odd\":{odd},\"padding\":\"{padding}\"}}\n")).await.unwrap();
+    }
+    house.delivered("a", 100).await;
+    assert_eq!(house.behind("a"), 100);
+    house.mood("a", Mood::Well);
+    house.delivered("a", 200).await;
+    assert_eq!(house.count("a"), 200);
+    house.emptied().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_panic_tore_up_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = House::new(folder.path(), Plan::default()).await;
+    house.mood("a", Mood::Panics);
+    house.json(&lines(0..40)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(house.count("a"), 0);
+    house.mood("a", Mood::Well);
+    house.delivered("a", 40).await;
+    assert_eq!(house.stored("a"), (0..40).map(line).collect());
+    house.emptied().await;
+    house.balanced();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_journal_refuses_and_takes_again_when_a_sink_has_caught_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { max_bytes: 2 * MIB, segment_bytes: MIB / 4, ..Plan::default() };
+    let house = House::new(folder.path(), plan).await;
+    house.mood("a", Mood::Down);
+    let padding = "x".repeat(50_000);
+    let mut taken = 0;
+    let refused = loop {
+        match house.json(&format!("{{\"n\":{taken},\"padding\":\"{padding}\"}}\n")).await {
+            Ok(()) => taken += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(refused.contains("journal is full"), "{refused}");
+    assert!((30..42).contains(&taken), "{taken}");
+    let door = house.ledger.door("json");
+    assert_eq!((door.admitted(), door.refused()), (taken, 1));
+    house.mood("a", Mood::Well);
+    house.delivered("a", taken as usize).await;
+    house.eventually(|| house.has_room()).await;
+    house.json(&format!("{{\"n\":{taken}}}\n")).await.unwrap();
+    house.delivered("a", taken as usize + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_bodies_follow_the_routes_that_they_were_admitted_under() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.mood("a", Mood::Down);
+    first.json(&lines(0..10)).await.unwrap();
+    first.crash().await;
+    let plan = Plan { index: "renamed", max_record_bytes: 5, ..Plan::default() };
+    let second = House::new(folder.path(), plan).await;
+    second.delivered("a", 10).await;
+    assert_eq!(second.destinations("a"), BTreeSet::from(["even".to_owned()]));
+    second.json("{}\n").await.unwrap();
+    second.delivered("a", 11).await;
+    assert!(second.destinations("a").contains("renamed"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_may_lie_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { compression: Compression::Zstd, ..Plan::default() };
+    let first = House::new(folder.path(), plan).await;
+    first.mood("a", Mood::Down);
+    first.json(&lines(0..5_000)).await.unwrap();
+    first.crash().await;
+    let bytes: u64 =
+        fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    assert!(bytes < lines(0..5_000).len() as u64 / 2, "{bytes}");
+    let second = House::new(folder.path(), plan).await;
+    second.delivered("a", 5_000).await;
+    assert_eq!(second.stored("a"), (0..5_000).map(line).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_owed_something_cannot_just_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { to: &["a", "b"], ..Plan::default() };
+    let first = House::new(folder.path(), plan).await;
+    first.mood("a", Mood::Down);
+    first.json(&lines(0..3)).await.unwrap();
+    first.delivered("b", 3).await;
+    first.crash().await;
+    let without = Plan { to: &["b"], ..Plan::default() };
+    let refused = House::open(folder.path(), without).await.err().unwrap();
+    assert!(matches!(&refused, JournalError::Orphans(sinks) if sinks == &[("a".to_owned(), 1)]), "{refused}");
+    let abandoned = House::new(folder.path(), Plan { abandon: &["a"], ..without }).await;
+    abandoned.delivered("b", 0).await;
+    abandoned.emptied().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_costs_what_it_touches_and_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.mood("a", Mood::Down);
+    for number in 0..9 {
+        first.json(&lines(number..number + 1)).await.unwrap();
+    }
+    first.crash().await;
+    let file = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .find(|path| path.extension().is_some_and(|suffix| suffix == "segment"))
+        .unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(5).position(|window| window == b"\"n\":4").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let second = House::new(folder.path(), Plan::default()).await;
+    second.delivered("a", 8).await;
+    assert_eq!(second.stored("a"), (0..9).filter(|number| *number != 4).map(line).collect());
+    assert_eq!(second.lost, [("a".to_owned(), 1)]);
+    second.emptied().await;
+}
