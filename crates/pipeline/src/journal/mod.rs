@@ -5,8 +5,16 @@
 //! all, and be found by the next start. `docs/journal-format.md` describes the files.
 
 pub mod cursors;
+pub mod finding;
 pub mod frame;
+mod given_up;
+pub mod inflate;
+pub mod inspect;
 pub mod log;
+pub mod look;
+mod pieces;
+pub mod repair;
+pub mod runs;
 pub mod segment;
 pub mod storage;
 #[cfg(test)]
