@@ -4,6 +4,7 @@ use crate::config::{self, Fault, Loaded, ProcessEnvironment};
 use crate::demo::DemoArgs;
 use crate::dlq;
 use crate::graph::Blueprint;
+use crate::journal;
 use crate::settings::{self, Settings};
 use crate::terminal::{complain, say};
 use clap::{Args, Parser, Subcommand};
@@ -35,6 +36,9 @@ enum Command {
     /// Work with dead letters: records that a sink refused for good.
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// Work with a disk journal that no gateway has open.
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// Print the reference of all settings (Markdown) or their JSON schema.
     ConfigReference {
         /// Print the JSON schema instead.
@@ -67,6 +71,7 @@ impl Cli {
             },
             Command::Demo(args) => report(crate::demo::run(&args)),
             Command::Dlq(command) => report(dlq::run(&command, load)),
+            Command::Journal(command) => journal::run(&command),
             Command::ConfigReference { schema } => {
                 let settings = config::schema_of::<Settings>();
                 let text = match schema {

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod dlq;
 mod graph;
+mod journal;
 mod logging;
 mod memory;
 mod rate_limit;

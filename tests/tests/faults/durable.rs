@@ -60,7 +60,7 @@ fn a_dead_elasticsearch_and_a_killed_gateway_cost_nothing_that_was_acknowledged(
     assert!(ledger.recovered > 20_000.0 && ledger.owed == 0.0, "{ledger:?}");
     tally.assert_exactly_once(&stored_ids(&node, index));
     wait_until("the journal to be freed", WAIT, || {
-        Ok((gateway.metrics()?.sum("forebay_journal_bytes", &[]) < (65 << 20) as f64).then_some(()))
+        Ok((gateway.metrics()?.sum("forebay_journal_bytes", &[]) < 68_000_000.0).then_some(()))
     })
     .unwrap();
 }

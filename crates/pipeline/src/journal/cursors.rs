@@ -9,7 +9,7 @@ use bytes::{Buf, BufMut};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-const NAME: &str = "cursors";
+pub(super) const NAME: &str = "cursors";
 const NEW_NAME: &str = "cursors.new";
 const MAGIC: [u8; 4] = *b"FBCU";
 const VERSION: u8 = 1;
@@ -71,6 +71,11 @@ impl Cursor {
     /// Frames above the mark that are finished: how much the file will hold.
     pub fn window(&self) -> usize {
         self.finished.len()
+    }
+
+    /// The finished frames above the mark, in order.
+    pub fn finished_above(&self) -> impl Iterator<Item = u64> {
+        self.finished.iter().copied()
     }
 
     /// One above every frame that this cursor speaks of.
@@ -158,7 +163,7 @@ impl Cursors {
         {
             return None;
         }
-        rest.advance(8);
+        rest = rest.get(8..)?;
         let mut cursors = BTreeMap::new();
         for _ in 0..rest.try_get_u32_le().ok()? {
             let len = usize::from(rest.try_get_u16_le().ok()?);

@@ -5,7 +5,6 @@
 
 use crate::wire::WireId;
 use bytes::{BufMut, Bytes};
-use std::io;
 
 /// The version that this code writes.
 pub const VERSION: u8 = 1;
@@ -177,25 +176,6 @@ impl Head {
 }
 
 impl Frame {
-    /// The body as it arrived.
-    ///
-    /// # Errors
-    /// It is no zstd, or not of the length that the head has.
-    pub fn body(&self) -> io::Result<Bytes> {
-        if !self.head.zstd {
-            return Ok(self.stored.clone());
-        }
-        let len = self.head.body_len as usize;
-        let body = zstd::bulk::decompress(&self.stored, len)?;
-        if body.len() != len {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the body has not the length that it should have",
-            ));
-        }
-        Ok(body.into())
-    }
-
     /// Reads the frame at the front of `bytes`, without copying its parts.
     pub fn read(bytes: &Bytes) -> Result<Self, BadFrame> {
         let head = Head::read(bytes)?;

@@ -5,22 +5,21 @@
 //! all, and be found by the next start. `docs/journal-format.md` describes the files.
 
 mod config;
-mod consumer;
 pub mod cursors;
 pub mod frame;
+pub mod inflate;
+mod live;
 pub mod log;
+pub mod offline;
 mod plans;
 pub mod segment;
-mod service;
 pub mod storage;
-mod tap;
 #[cfg(test)]
 mod tests;
 pub mod walk;
-mod writer;
 
 pub use config::{Compression, JournalConfig};
-pub use service::{JournalError, Journaled, Keeping, Progress, Service, Unkept};
+pub use live::{JournalError, JournalStats, Journaled, Keeping, Progress, Service, Unkept};
 
 use cursors::{Cursor, Cursors, Found};
 use frame::Frame;

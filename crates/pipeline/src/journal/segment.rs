@@ -63,7 +63,7 @@ pub struct Scan {
 }
 
 /// The salt in a segment's head, if the head is sound and says that it begins with frame `base`.
-fn salt_in(base: u64, bytes: &[u8]) -> Option<u64> {
+pub(super) fn salt_in(base: u64, bytes: &[u8]) -> Option<u64> {
     let head = bytes.get(..SEGMENT_HEAD_BYTES)?;
     let sum = u32::from_le_bytes(*head[SUM_AT..].first_chunk()?);
     let is_ours = head[..4] == MAGIC && head[4] == VERSION && head[8..16] == base.to_le_bytes();

@@ -1,7 +1,7 @@
 //! Where a journal lies: a flat folder of files, behind a trait so that tests can crash it.
 
 use std::fmt::Debug;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -61,6 +61,35 @@ impl Folder {
         let handle = File::open(path)?;
         handle.try_lock().map_err(io::Error::from)?;
         Ok(Self { path: path.to_owned(), handle })
+    }
+
+    /// Opens a folder that must be there already, for this process alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] if another process has it.
+    pub fn open_existing(path: &Path) -> io::Result<Self> {
+        let folder = Self::unlocked(path)?;
+        folder.handle.try_lock().map_err(io::Error::from)?;
+        Ok(folder)
+    }
+
+    /// A folder that is there, without keeping others from it.
+    pub(super) fn unlocked(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), handle: File::open(path)? })
+    }
+
+    /// Whether a process has this folder. Holds it for no longer than the question.
+    pub(super) fn in_use(&self) -> io::Result<bool> {
+        match self.handle.try_lock_shared() {
+            Ok(()) => self.handle.unlock().map(|()| false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

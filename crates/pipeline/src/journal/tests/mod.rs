@@ -7,6 +7,9 @@ use crate::wire::WireId;
 pub(super) const LABEL: Label =
     Label { wire: WireId::Json, ids: IdKind::None, arrived: 0, epoch: 0, counter: 0, plan: 0, records: 1 };
 
+mod damage;
+mod inspect;
 mod model;
+mod repair;
 mod salvage;
 mod sim;

@@ -3,14 +3,14 @@
 //! While one group is being synced the next one gathers, so that the number of syncs follows the speed of the disk and not the number
 //! of requests.
 
-use super::log::{AppendError, Entry};
-use super::segment::Position;
 use super::service::{JournalStats, Published, Unkept};
-use super::storage::Storage;
-use super::{Journal, frame::Label};
 use crate::admit::Tally;
 use crate::body::Body;
 use crate::budget::Lease;
+use crate::journal::log::{AppendError, Entry};
+use crate::journal::segment::Position;
+use crate::journal::storage::Storage;
+use crate::journal::{Journal, frame::Label};
 use crate::ledger::Outcome;
 use crate::receipt::Receipt;
 use crate::rules::{Parcels, Rules};

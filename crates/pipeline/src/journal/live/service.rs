@@ -1,17 +1,17 @@
 //! The journal as the house uses it: opened once, given bodies by intakes, drawn from by sinks.
 
 use super::consumer::Consumer;
-use super::frame::{IdKind, Label};
-use super::plans::Plans;
-use super::storage::Folder;
 use super::tap::Tap;
-use super::walk::{Extent, Place};
 use super::writer::{Job, Task, Writer};
-use super::{Compression, Journal, JournalConfig, Opened};
 use crate::admit::{Outlet, Tally};
 use crate::body::Body;
 use crate::budget::Budget;
 use crate::ids::Ids;
+use crate::journal::frame::{IdKind, Label};
+use crate::journal::plans::Plans;
+use crate::journal::storage::Folder;
+use crate::journal::walk::{Extent, Place};
+use crate::journal::{Compression, Journal, JournalConfig, Opened};
 use crate::ledger::Ledger;
 use crate::rules::{Parcels, Rules, RulesConfig};
 use crate::task;
@@ -115,7 +115,7 @@ pub struct Service {
     config: JournalConfig,
     tasks: SyncSender<Task>,
     published: Arc<Mutex<Published>>,
-    cursors: super::SharedCursors,
+    cursors: crate::journal::SharedCursors,
     plans: Arc<Plans>,
     stats: Arc<JournalStats>,
     budget: Arc<Budget>,

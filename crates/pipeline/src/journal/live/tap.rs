@@ -3,10 +3,10 @@
 //! While a sink keeps up, each body is handed to it straight from memory as soon as it is durable. A sink that falls behind is fed
 //! from disk by its [consumer](super::consumer), within a window of memory, until it has caught up.
 
-use super::SharedCursors;
-use super::segment::Position;
 use crate::body::Body;
 use crate::deliver::Handle;
+use crate::journal::SharedCursors;
+use crate::journal::segment::Position;
 use crate::receipt::{Keeper, Kept, Receipt, Settled};
 use crate::rules::{Parcels, Rules};
 use parking_lot::Mutex;

@@ -1,17 +1,18 @@
 //! A consumer: feeds a sink that has fallen behind from disk, and what has come back to the journal once more.
 
-use super::frame::{Frame, IdKind};
-use super::log;
-use super::plans::Plans;
-use super::segment::Position;
 use super::service::Published;
-use super::storage::Storage;
 use super::tap::{Debt, Tap};
-use super::walk::{self, Extent, Place};
 use crate::admit::index_bytes;
 use crate::body::Body;
 use crate::budget::{Budget, Lease};
 use crate::ids::Ids;
+use crate::journal::frame::{Frame, IdKind};
+use crate::journal::inflate::Inflater;
+use crate::journal::log;
+use crate::journal::plans::Plans;
+use crate::journal::segment::Position;
+use crate::journal::storage::Storage;
+use crate::journal::walk::{self, Extent, Place};
 use crate::ledger::Ledger;
 use crate::rules::Rules;
 use bytes::Bytes;
@@ -188,7 +189,7 @@ impl<S: Storage + 'static> Consumer<S> {
         let len = frame.head.body_len as usize;
         let known = (len + len / INDEX_PART).max(lease.bytes());
         lease = self.grow(lease, known).await?;
-        let bytes = frame.body().map_err(|error| Unread::Lost(error.to_string()))?;
+        let bytes = Inflater::default().body(&frame).map_err(|error| Unread::Lost(error.to_string()))?;
         let rules = self.plans.rules(frame.head.label.plan, &self.ledger);
         let rules = rules.unwrap_or_else(|| Arc::clone(&self.present));
         let mut body = restore(&frame, bytes, &rules, lease).map_err(Unread::Strange)?;

@@ -1,0 +1,9 @@
+//! The journal at work: a [writer](writer) that makes bodies durable in groups, and for each sink a [tap](tap) that is filled from memory
+//! while the sink keeps up, and by a [consumer](consumer) from disk when it does not.
+
+mod consumer;
+mod service;
+mod tap;
+mod writer;
+
+pub use service::{JournalError, JournalStats, Journaled, Keeping, Progress, Service, Unkept};

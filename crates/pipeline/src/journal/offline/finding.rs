@@ -1,0 +1,71 @@
+//! What can be found in a journal beside sound frames.
+
+use super::runs::Runs;
+use crate::journal::frame::BadFrame;
+use crate::journal::inflate::BadBody;
+
+/// Something that was found, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file's name.
+    pub file: String,
+    pub offset: u64,
+    pub bytes: u64,
+    pub what: What,
+    /// Numbers of frames that were there once, that some sink has not finished, and that are gone.
+    pub missing: Runs,
+}
+
+/// Kinds of findings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum What {
+    #[error("the segment's head is damaged (no frame depends on it)")]
+    SegmentHead,
+    #[error("damaged bytes: {why}{}", frame(number))]
+    Bytes {
+        /// What was said of the first of them.
+        why: BadFrame,
+        /// The frame whose head is sound.
+        number: Option<u64>,
+        /// A frame of a later Forebay stands there.
+        unknown: bool,
+    },
+    #[error("bytes between frames that must be zero are not (no frame depends on them)")]
+    NotZero,
+    #[error("frame {number}: {bad}")]
+    Body { number: u64, bad: BadBody },
+    #[error("frames are missing")]
+    Missing,
+    #[error("frame {0} does not belong into a segment of this name")]
+    Misplaced(u64),
+    #[error("the cursors cannot be read: every sink begins with the oldest frame again")]
+    Cursors,
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    #[error("{}: {why}{}", tail(*unknown), frame(number))]
+    TornTail { why: BadFrame, number: Option<u64>, unknown: bool },
+    #[error("bytes that their writer gave up; a later segment took over")]
+    LeftOver,
+    #[error("frame {0} was given up by its writer; another of its number came before")]
+    GivenUp(u64),
+}
+
+impl What {
+    /// Whether something is not as it should be. What a crash leaves behind is.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::TornTail { unknown: false, .. } | Self::LeftOver | Self::GivenUp(_))
+    }
+
+    /// Whether a frame of a later Forebay is concerned.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::Bytes { unknown: true, .. } | Self::TornTail { unknown: true, .. })
+    }
+}
+
+fn tail(unknown: bool) -> &'static str {
+    if unknown { "bytes at the end" } else { "a torn tail, as a crash leaves it" }
+}
+
+fn frame(number: &Option<u64>) -> String {
+    number.map(|number| format!(" (frame {number})")).unwrap_or_default()
+}
