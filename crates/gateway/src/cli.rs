@@ -1,11 +1,12 @@
 //! The command line.
 
-use crate::config::{self, Fault, Loaded, ProcessEnvironment};
+use crate::config;
 use crate::demo::DemoArgs;
 use crate::dlq;
 use crate::graph::Blueprint;
 use crate::journal;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
+use crate::source::Source;
 use crate::terminal::{complain, say};
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -59,7 +60,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Run(RunArgs { config }) => match load(config.as_deref()) {
-                Ok(blueprint) => report(crate::run::run(blueprint)),
+                Ok(blueprint) => report(crate::run::run(blueprint, &Source::new(config.as_deref()))),
                 Err(code) => code,
             },
             Command::Check { file } => match load(Some(&file)) {
@@ -103,25 +104,13 @@ fn report(outcome: anyhow::Result<ExitCode>) -> ExitCode {
 
 /// Reads and checks a file; its faults have been printed when this fails.
 fn load(file: Option<&Path>) -> Result<Blueprint, ExitCode> {
-    let name = file.map_or_else(|| "the default configuration".to_owned(), |file| file.display().to_string());
-    let text = match file.map(std::fs::read_to_string).transpose() {
-        Ok(text) => text.unwrap_or_default(),
-        Err(error) => {
-            complain(&format!("forebay: cannot read {name}: {error}"));
-            return Err(ExitCode::from(EXIT_FAULTS));
-        }
-    };
-    check(&text).map_err(|faults| {
+    let source = Source::new(file);
+    source.draw().map_err(|faults| {
         for fault in &faults {
-            complain(&format!("{name}:{fault}"));
+            complain(fault);
         }
-        complain(&format!("{name}: {} fault{}", faults.len(), if faults.len() == 1 { "" } else { "s" }));
+        let plural = if faults.len() == 1 { "" } else { "s" };
+        complain(&format!("{}: {} fault{plural}", source.name(), faults.len()));
         ExitCode::from(EXIT_FAULTS)
-    })
-}
-
-fn check(text: &str) -> Result<Blueprint, Vec<Fault>> {
-    config::load(text, &ProcessEnvironment, settings::stand_in, |Loaded { value, locator }| {
-        Blueprint::draw(value, &locator)
     })
 }

@@ -13,6 +13,7 @@ mod rate_limit;
 mod receivers;
 mod run;
 mod settings;
+mod source;
 mod terminal;
 
 use clap::Parser as _;

@@ -2,16 +2,17 @@
 
 use crate::admin::{self, Health};
 use crate::graph::{Blueprint, Graph};
+use crate::source::{Source, Watch};
 use crate::{logging, memory};
 use forebay_pipeline::journal::Service;
 use forebay_pipeline::ledger::{Ledger, Outcome, Told};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs the gateway until SIGTERM or SIGINT.
-pub fn run(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
+pub fn run(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode> {
     logging::start(&blueprint.settings.log);
     let threads = match blueprint.settings.runtime.threads {
         Some(threads) => threads as usize,
@@ -32,7 +33,7 @@ pub fn run(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
             blueprint.settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()),
         "starting"
     );
-    runtime.block_on(serve(blueprint))
+    runtime.block_on(serve(blueprint, source))
 }
 
 /// Takes all the file descriptors that the system grants: the usual soft limit of 1024 is less than the connections that one
@@ -46,27 +47,22 @@ fn raise_descriptor_limit() -> Option<u64> {
     }
 }
 
-async fn serve(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
+async fn serve(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode> {
     // Signals that come while starting must not be lost.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let graph = blueprint.start().await?;
+    let mut signals = Signals::new()?;
+    let mut graph = blueprint.start().await?;
     let health = Arc::new(Health::default());
     let heartbeat = health.start_beating();
     let admin = admin::serve(graph.settings.admin.listen, Arc::clone(&health), &graph)?;
     tracing::info!(admin = %admin, listening = %graph.started, "ready");
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
+    let name = until_end(&mut graph, source, &mut signals).await;
     health.drain();
     graph.started.fail_health().await;
     let drain = graph.settings.drain.clone();
     tracing::info!(signal = name, door_open = %drain.door_open, deadline = %drain.deadline, "draining");
     tokio::select! {
         () = tokio::time::sleep(drain.door_open.0) => {}
-        _ = terminate.recv() => tracing::warn!("a second signal: the door closes now"),
-        _ = interrupt.recv() => tracing::warn!("a second signal: the door closes now"),
+        _ = signals.end() => tracing::warn!("a second signal: the door closes now"),
     }
     let ledger = Arc::clone(&graph.ledger);
     let journal = graph.journal.clone();
@@ -74,6 +70,66 @@ async fn serve(blueprint: Blueprint) -> anyhow::Result<ExitCode> {
     heartbeat.abort();
     let balanced = close_books(&ledger, journal.as_deref());
     Ok(if settled && balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal to end; its name.
+    async fn end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Runs, and takes on what the configuration becomes, until a signal to end.
+async fn until_end(graph: &mut Graph, source: &Source, signals: &mut Signals) -> &'static str {
+    let mut watch = Watch::new(source);
+    loop {
+        let interval = graph.settings.reload.interval.0;
+        let watches = graph.settings.reload.watch;
+        tokio::select! {
+            _ = signals.terminate.recv() => return "SIGTERM",
+            _ = signals.interrupt.recv() => return "SIGINT",
+            _ = signals.hangup.recv() => {
+                watch.renew();
+                reload(graph, source, "SIGHUP");
+            }
+            () = tokio::time::sleep(interval), if watches => {
+                if watch.has_changed() {
+                    reload(graph, source, "the file has changed");
+                }
+            }
+        }
+    }
+}
+
+fn reload(graph: &mut Graph, source: &Source, why: &str) {
+    let reloaded = source.draw().and_then(|blueprint| graph.reload(blueprint));
+    match reloaded {
+        Ok(()) => tracing::info!(why, file = source.name(), "the configuration was reloaded"),
+        Err(reasons) => {
+            graph.reloads.refuse();
+            for reason in &reasons {
+                tracing::error!(why, reason, "the configuration was not reloaded");
+            }
+        }
+    }
 }
 
 /// Writes the ledger as the last line of the log and says whether both equations hold.

@@ -42,6 +42,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The port for probes and metrics.
     pub admin: AdminSettings,
+    /// Whether a changed file is taken on without a signal.
+    pub reload: ReloadSettings,
     /// How the process ends.
     pub drain: DrainSettings,
     /// Threads.
@@ -89,6 +91,18 @@ pub struct AdminSettings {
     /// Address and port of `/livez`, `/readyz`, `/startupz` and `/metrics`. It has no authentication: keep it off public networks.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+}
+
+/// Whether a changed configuration is taken on without a signal. SIGHUP always does it. A file with a fault, or that changes what
+/// only a restart can change (addresses, `journal`, `dead_letters`, `limits.memory`, `admin`, `runtime`, `log`), changes nothing, and the
+/// log says why.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReloadSettings {
+    /// Whether the file is looked at again and again. Default `false`.
+    pub watch: bool,
+    /// How often. A changed file is taken on when it was found the same twice. Default `5s`.
+    pub interval: Period,
 }
 
 /// How the process ends: on SIGTERM or SIGINT, readiness fails at once, and the door stays open for a while.
@@ -147,6 +161,7 @@ impl Default for Settings {
             dead_letters: DeadLetterConfig::default(),
             limits: LimitSettings::default(),
             admin: AdminSettings::default(),
+            reload: ReloadSettings::default(),
             drain: DrainSettings::default(),
             runtime: RuntimeSettings::default(),
             log: LogSettings::default(),
@@ -170,6 +185,12 @@ impl Default for AdminSettings {
     }
 }
 
+impl Default for ReloadSettings {
+    fn default() -> Self {
+        Self { watch: false, interval: Period::secs(5) }
+    }
+}
+
 impl Default for DrainSettings {
     fn default() -> Self {
         Self { door_open: Period::secs(5), deadline: Period::secs(25) }
@@ -184,6 +205,8 @@ impl Default for LogSettings {
 
 /// Less memory than this (bytes) would refuse ordinary requests.
 const LEAST_MEMORY: u64 = 1 << 20;
+/// Looking more often than this finds nothing sooner.
+const LEAST_RELOAD_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Settings {
     /// Settings that contradict each other: path, and what is wrong.
@@ -194,6 +217,9 @@ impl Settings {
                 "limits.memory".to_owned(),
                 "must be at least 1MiB, or every request would be refused".to_owned(),
             ));
+        }
+        if self.reload.interval.0 < LEAST_RELOAD_INTERVAL {
+            faults.push(("reload.interval".to_owned(), "must be at least 100ms".to_owned()));
         }
         faults.extend(self.durability_faults());
         let listeners = self.listeners();
@@ -247,6 +273,22 @@ impl Settings {
             }
         }
         faults
+    }
+
+    /// What only a restart can change: path, and a value that differs when the setting does.
+    pub fn fixed(&self) -> Vec<(&'static str, serde_json::Value)> {
+        let value = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
+        let journal =
+            self.journal.as_ref().map(|journal| JournalConfig { abandon: Vec::new(), ..journal.clone() });
+        vec![
+            ("receivers", self.receivers.listening()),
+            ("journal", value(serde_json::to_value(journal))),
+            ("dead_letters", value(serde_json::to_value(&self.dead_letters))),
+            ("limits.memory", value(serde_json::to_value(self.limits.memory))),
+            ("admin", value(serde_json::to_value(&self.admin))),
+            ("runtime", value(serde_json::to_value(&self.runtime))),
+            ("log", value(serde_json::to_value(&self.log))),
+        ]
     }
 
     /// What decides how requests are read and routed.

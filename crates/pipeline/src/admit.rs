@@ -92,7 +92,7 @@ pub enum OtlpIds {
 }
 
 /// One sink as the intake sees it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outlet {
     pub name: Arc<str>,
     pub handle: Handle,

@@ -29,7 +29,7 @@ const MAX_OPEN: usize = 128;
 const MAX_NAME: usize = 200;
 
 /// Settings of the `file` sink.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "FileSink")]
 pub struct Config {

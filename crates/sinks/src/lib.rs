@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use secret::Secret;
 
 /// One sink of the configuration. `type` says which; the other settings depend on it.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum SinkConfig {
     /// Elasticsearch 8 and 9, OpenSearch 2 and 3, by the bulk API.

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 /// Settings of the `stdout` sink.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "StdoutSink")]
 pub struct Config {

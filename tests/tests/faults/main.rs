@@ -20,6 +20,7 @@ mod limits;
 mod load;
 mod outage;
 mod poison;
+mod reload;
 mod replay;
 mod slow;
 mod watch;

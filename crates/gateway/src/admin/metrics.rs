@@ -1,14 +1,15 @@
 //! The ledger and the state of delivery as Prometheus metrics. Counters are kept where they are counted; they are copied at each
 //! scrape, so that a record costs no label look-up.
 
-use crate::graph::Graph;
-use forebay_pipeline::admit::Intake;
+use super::help;
+use crate::graph::{Graph, Live, Reloads};
 use forebay_pipeline::dead_letter::DeadLetterDir;
-use forebay_pipeline::deliver::{Handle, RetryKind};
+use forebay_pipeline::deliver::RetryKind;
 use forebay_pipeline::journal::Service;
 use forebay_pipeline::ledger::{Ledger, Outcome, Told};
-use metrics::{Label, counter, describe_counter, describe_gauge, gauge, with_local_recorder};
+use metrics::{Label, counter, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,15 +19,17 @@ pub struct Exporter {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     ledger: Arc<Ledger>,
-    intake: Arc<Intake>,
-    deliveries: Vec<(Arc<str>, Handle)>,
+    live: Arc<RwLock<Arc<Live>>>,
+    reloads: Arc<Reloads>,
+    /// The sinks of the page before, so that one that is gone does not seem to go on.
+    shown: Mutex<Vec<Arc<str>>>,
     dead_letters: Arc<DeadLetterDir>,
     journal: Option<Arc<Service>>,
 }
 
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exporter").field("deliveries", &self.deliveries.len()).finish_non_exhaustive()
+        f.debug_struct("Exporter").finish_non_exhaustive()
     }
 }
 
@@ -39,13 +42,14 @@ impl Exporter {
             recorder,
             handle,
             ledger: Arc::clone(&graph.ledger),
-            intake: Arc::clone(&graph.intake),
-            deliveries: graph.handles.clone(),
+            live: Arc::clone(&graph.live),
+            reloads: Arc::clone(&graph.reloads),
+            shown: Mutex::default(),
             dead_letters: Arc::clone(&graph.dead_letters),
             journal: graph.journal.clone(),
         };
         with_local_recorder(&exporter.recorder, || {
-            describe();
+            help::describe();
             let start = forebay_pipeline::time::now() as f64 / 1e9;
             gauge!("forebay_process_start_time_seconds").set(start);
             gauge!("forebay_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -106,7 +110,9 @@ impl Exporter {
 
     fn deliveries(&self) {
         let now = forebay_pipeline::time::now();
-        for (name, handle) in &self.deliveries {
+        let live = Arc::clone(&self.live.read());
+        self.forget_the_gone(&live);
+        for (name, handle) in &live.handles {
             let stats = handle.stats();
             let sink = || vec![Label::new("sink", Arc::clone(name))];
             gauge!("forebay_delivery_in_flight_payloads", sink()).set(stats.in_flight.load(Relaxed) as f64);
@@ -122,7 +128,7 @@ impl Exporter {
             gauge!("forebay_delivery_last_success_timestamp_seconds", sink()).set(last);
             gauge!("forebay_sink_prepared", sink()).set(f64::from(u8::from(stats.prepared.load(Relaxed))));
             let state = stats.state();
-            for name in ["ok", "retrying", "blocked"] {
+            for name in STATES {
                 let mut labels = sink();
                 labels.push(Label::new("state", name));
                 gauge!("forebay_sink_state", labels).set(f64::from(u8::from(state.name() == name)));
@@ -140,6 +146,23 @@ impl Exporter {
                 let mut labels = sink();
                 labels.push(Label::new("kind", kind.name()));
                 counter!("forebay_delivery_retries_total", labels).absolute(stats.retries(kind));
+            }
+        }
+    }
+
+    /// Sets the gauges of sinks to zero that a reload has taken away: a page cannot take a line back.
+    fn forget_the_gone(&self, live: &Live) {
+        let now: Vec<Arc<str>> = live.handles.iter().map(|(name, _)| Arc::clone(name)).collect();
+        let before = std::mem::replace(&mut *self.shown.lock(), now.clone());
+        for name in before.into_iter().filter(|name| !now.contains(name)) {
+            let sink = || vec![Label::new("sink", Arc::clone(&name))];
+            for gauge in SINK_GAUGES {
+                gauge!(gauge, sink()).set(0.0);
+            }
+            for state in STATES {
+                let mut labels = sink();
+                labels.push(Label::new("state", state));
+                gauge!("forebay_sink_state", labels).set(0.0);
             }
         }
     }
@@ -170,84 +193,34 @@ impl Exporter {
         let letters = self.dead_letters.stats();
         counter!("forebay_dead_letters_total").absolute(letters.letters.load(Relaxed));
         gauge!("forebay_dead_letters_bytes").set(letters.bytes.load(Relaxed) as f64);
-        let budget = self.intake.budget();
+        let intake = Arc::clone(&self.live.read().intake);
+        let budget = intake.budget();
         gauge!("forebay_memory_budget_bytes").set(budget.limit() as f64);
         gauge!("forebay_memory_budget_used_bytes").set(budget.used() as f64);
-        counter!("forebay_events_outside_window_total").absolute(self.intake.rules().window().outside());
+        counter!("forebay_events_outside_window_total").absolute(intake.rules().window().outside());
+        let reloads = &self.reloads;
+        counter!("forebay_config_reloads_total", "result" => "done").absolute(reloads.done.load(Relaxed));
+        counter!("forebay_config_reloads_total", "result" => "refused")
+            .absolute(reloads.refused.load(Relaxed));
+        let last = reloads.last.load(Relaxed) as f64 / 1e9;
+        gauge!("forebay_config_last_reload_timestamp_seconds").set(last);
         counter!("forebay_task_panics_total").absolute(forebay_pipeline::task::panics());
     }
 }
 
-/// Help texts, in the order of the page.
-fn describe() {
-    let counters = [
-        (
-            "forebay_receiver_received_records_total",
-            "Records read from clients: admitted + rejected + refused.",
-        ),
-        ("forebay_receiver_records_total", "Records by what became of them at the door."),
-        ("forebay_receiver_unread_requests_total", "Requests turned away before their records were counted."),
-        ("forebay_receiver_bytes_total", "Bytes of request bodies as they came."),
-        ("forebay_receiver_answers_total", "Requests by what their client was told."),
-        (
-            "forebay_sink_owed_records_total",
-            "Records that sinks took on: with those recovered, the sum of all outcomes and those in flight.",
-        ),
-        (
-            "forebay_sink_recovered_records_total",
-            "Records that sinks took on again from the journal: after a restart, or because they had come back.",
-        ),
-        ("forebay_sink_records_total", "Records by how the debt for them was settled."),
-        ("forebay_delivery_payloads_total", "Payloads sent."),
-        ("forebay_delivery_sent_bytes_total", "Bytes of payloads as sent."),
-        ("forebay_delivery_splits_total", "Payloads cut in half because the sink found them too large."),
-        ("forebay_delivery_retries_total", "Payloads that came back to be sent again, whole or in part."),
-        (
-            "forebay_delivery_given_up_records_total",
-            "Records dropped unsent because their client had gone or was told to retry.",
-        ),
-        ("forebay_delivery_expired_records_total", "Records that failed for longer than retry.max_age."),
-        ("forebay_delivery_burial_failures_total", "Attempts to keep dead letters that failed."),
-        ("forebay_dead_letters_total", "Records kept in the dead letters."),
-        (
-            "forebay_events_outside_window_total",
-            "Events whose time was too far off to choose their destination.",
-        ),
-        ("forebay_task_panics_total", "Tasks that panicked."),
-        ("forebay_journal_requests_total", "Requests written to the journal."),
-        ("forebay_journal_written_bytes_total", "Bytes of these requests as written."),
-        ("forebay_journal_syncs_total", "Groups of requests made durable."),
-        ("forebay_journal_checkpoints_total", "Times that the cursors were made durable, or had not moved."),
-        ("forebay_journal_refused_requests_total", "Requests turned away because the journal was full."),
-        ("forebay_journal_failures_total", "Writes and syncs of the journal that failed."),
-        ("forebay_journal_lost_requests_total", "Requests found damaged when a sink was to have them."),
-    ];
-    for (name, help) in counters {
-        describe_counter!(name, help);
-    }
-    let gauges = [
-        ("forebay_sink_in_flight_records", "Records still owed."),
-        ("forebay_sink_state", "1 for the state that the sink is in: ok, retrying or blocked."),
-        ("forebay_sink_prepared", "1 when the sink has what it needs before the first send."),
-        ("forebay_delivery_in_flight_payloads", "Payloads being encoded, sent or buried."),
-        ("forebay_delivery_concurrency_limit", "Payloads that may be on their way at once."),
-        ("forebay_delivery_queued_shares", "Shares of requests that wait."),
-        ("forebay_delivery_queued_bytes", "Their bytes as they arrived."),
-        ("forebay_delivery_oldest_seconds", "Age of the oldest record not delivered yet."),
-        ("forebay_delivery_last_success_timestamp_seconds", "When a record was last delivered."),
-        ("forebay_journal_bytes", "Bytes of the journal on disk."),
-        ("forebay_journal_max_bytes", "Bytes that the journal may have."),
-        ("forebay_journal_sync_seconds_total", "Time spent making groups durable."),
-        ("forebay_journal_behind_requests", "Requests in the journal that the sink has not finished."),
-        ("forebay_journal_returned_requests", "The part of them that came back and waits for another try."),
-        ("forebay_journal_window_used_bytes", "Memory that holds what is on its way from the journal."),
-        ("forebay_dead_letters_bytes", "Bytes of dead letters on disk."),
-        ("forebay_memory_budget_bytes", "Bytes that payloads may hold."),
-        ("forebay_memory_budget_used_bytes", "Bytes that payloads hold."),
-        ("forebay_process_start_time_seconds", "When this process started."),
-        ("forebay_build_info", "1, with the version as a label."),
-    ];
-    for (name, help) in gauges {
-        describe_gauge!(name, help);
-    }
-}
+/// The values of the `state` label.
+const STATES: [&str; 3] = ["ok", "retrying", "blocked"];
+
+/// Gauges that have a sink and nothing else for a label.
+const SINK_GAUGES: [&str; 10] = [
+    "forebay_delivery_in_flight_payloads",
+    "forebay_delivery_concurrency_limit",
+    "forebay_delivery_queued_shares",
+    "forebay_delivery_queued_bytes",
+    "forebay_delivery_oldest_seconds",
+    "forebay_delivery_last_success_timestamp_seconds",
+    "forebay_sink_prepared",
+    "forebay_journal_behind_requests",
+    "forebay_journal_returned_requests",
+    "forebay_journal_window_used_bytes",
+];

@@ -1,21 +1,22 @@
 //! The admin port: probes and metrics.
 
+mod help;
 mod metrics;
 
 pub use metrics::Exporter;
 
-use crate::graph::Graph;
+use crate::graph::{Graph, Live};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use forebay_pipeline::deliver::Handle;
 use forebay_pipeline::journal::Service;
 use forebay_pipeline::task;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::RwLock;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -76,7 +77,7 @@ impl Health {
 #[derive(Debug)]
 struct Shared {
     health: Arc<Health>,
-    deliveries: Vec<(Arc<str>, Handle)>,
+    live: Arc<RwLock<Arc<Live>>>,
     journal: Option<Arc<Service>>,
     exporter: Exporter,
 }
@@ -87,8 +88,8 @@ pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::
         .map_err(|error| anyhow::anyhow!("cannot listen on {listen} (admin): {error}"))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let (deliveries, journal) = (graph.handles.clone(), graph.journal.clone());
-    let shared = Arc::new(Shared { health, deliveries, journal, exporter: Exporter::new(graph) });
+    let (live, journal) = (Arc::clone(&graph.live), graph.journal.clone());
+    let shared = Arc::new(Shared { health, live, journal, exporter: Exporter::new(graph) });
     let app = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -129,7 +130,7 @@ async fn accept(listener: TcpListener, app: Router) {
 
 async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let delivering = shared.health.draining.load(Relaxed)
-        || shared.deliveries.iter().all(|(_, handle)| handle.is_running());
+        || shared.live.read().handles.iter().all(|(_, handle)| handle.is_running());
     let journaling = shared.health.draining.load(Relaxed)
         || shared.journal.as_ref().is_none_or(|journal| journal.is_running());
     match shared.health.is_alive() {

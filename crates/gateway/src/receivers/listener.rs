@@ -12,6 +12,7 @@ use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use parking_lot::RwLock;
 use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,6 +90,29 @@ pub struct BindError {
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request. Dropped when the client goes away.
     fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send;
+}
+
+/// A handler that can be replaced while its listener goes on.
+#[derive(Debug)]
+pub struct Swap<H>(RwLock<Arc<H>>);
+
+impl<H> Swap<H> {
+    /// With `handler` in it.
+    pub fn new(handler: H) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(Arc::new(handler))))
+    }
+
+    /// Has requests from now on answered by `handler`.
+    pub fn put(&self, handler: H) {
+        *self.0.write() = Arc::new(handler);
+    }
+}
+
+impl<H: Handler> Handler for Swap<H> {
+    async fn handle(&self, request: Request<Incoming>) -> Response<Reply> {
+        let handler = Arc::clone(&self.0.read());
+        handler.handle(request).await
+    }
 }
 
 /// What a connection speaks.

@@ -22,7 +22,10 @@ use forebay_pipeline::admit::{Acknowledge, Intake};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::Ledger;
 use forebay_pipeline::rules::JsonRules;
-use listener::{Connections, Listener, Protocol, Signals};
+use json_http::JsonHttp;
+use listener::{Connections, Listener, Protocol, Signals, Swap};
+use otlp_grpc::OtlpGrpc;
+use otlp_http::OtlpHttp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,6 +88,16 @@ impl Receivers {
             .collect()
     }
 
+    /// What is listened to and how connections are bounded: what only a restart can change.
+    pub fn listening(&self) -> serde_json::Value {
+        let otlp = self.otlp.as_ref();
+        serde_json::json!([
+            otlp.and_then(|otlp| otlp.grpc.as_ref()),
+            otlp.and_then(|otlp| otlp.http.as_ref()),
+            self.json.as_ref().map(|json| (json.listen, &json.connections)),
+        ])
+    }
+
     /// How each receiver of JSON reads it, by receiver.
     pub fn json_rules(&self) -> BTreeMap<String, JsonRules> {
         self.json.iter().map(|json| (JSON.to_owned(), json.rules())).collect()
@@ -135,8 +148,51 @@ pub struct Started {
     pub otlp_http: Option<SocketAddr>,
     pub json: Option<SocketAddr>,
     connections: Vec<Connections>,
+    handlers: Handlers,
     health: HealthReporter,
     cut: CancellationToken,
+}
+
+/// What answers on each address.
+#[derive(Debug)]
+struct Handlers {
+    otlp_grpc: Option<Arc<Swap<OtlpGrpc>>>,
+    otlp_http: Option<Arc<Swap<OtlpHttp>>>,
+    json: Option<Arc<Swap<JsonHttp>>>,
+}
+
+/// Where handlers admit to and keep their books.
+#[derive(Debug)]
+struct House<'h> {
+    config: &'h Receivers,
+    /// For receivers that say nothing of it.
+    acknowledge: Acknowledge,
+    intake: &'h Arc<Intake>,
+    ledger: &'h Ledger,
+}
+
+impl House<'_> {
+    fn endpoint(&self, name: &str, bounds: Bounds) -> Endpoint {
+        Endpoint::new(Arc::clone(self.intake), self.ledger.door(name), bounds)
+    }
+
+    fn otlp_grpc(&self, health: &HealthReporter) -> Option<OtlpGrpc> {
+        let otlp = self.config.otlp.as_ref().filter(|otlp| otlp.grpc.is_some())?;
+        let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+        let endpoint = self.endpoint(OTLP_GRPC, otlp.bounds(self.acknowledge));
+        Some(OtlpGrpc { endpoint, ids: otlp.ids, health })
+    }
+
+    fn otlp_http(&self) -> Option<OtlpHttp> {
+        let otlp = self.config.otlp.as_ref().filter(|otlp| otlp.http.is_some())?;
+        let endpoint = self.endpoint(OTLP_HTTP, otlp.bounds(self.acknowledge));
+        Some(OtlpHttp { endpoint, ids: otlp.ids })
+    }
+
+    fn json(&self) -> Option<JsonHttp> {
+        let json = self.config.json.as_ref()?;
+        Some(JsonHttp::new(self.endpoint(JSON, json.bounds(self.acknowledge)), json))
+    }
 }
 
 /// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it.
@@ -159,32 +215,38 @@ pub async fn start(
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
     let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
-    let endpoint = |name, bounds| Endpoint::new(Arc::clone(&intake), ledger.door(name), bounds);
+    let house = House { config, acknowledge, intake: &intake, ledger };
+    let health = HealthReporter::new();
+    let handlers = Handlers {
+        otlp_grpc: house.otlp_grpc(&health).map(Swap::new),
+        otlp_http: house.otlp_http().map(Swap::new),
+        json: house.json().map(Swap::new),
+    };
     let mut started = Started {
         otlp_grpc: grpc_listener.as_ref().map(|listener| listener.address),
         otlp_http: http_listener.as_ref().map(|listener| listener.address),
         json: json_listener.as_ref().map(|listener| listener.address),
         connections: Vec::new(),
-        health: HealthReporter::new(),
+        handlers,
+        health,
         cut: signals.cut.clone(),
     };
-    let serve = |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&windows), signals.clone());
-    if let (Some((otlp, grpc)), Some(listener)) = (grpc, grpc_listener) {
-        let health = HealthServer::new(HealthService::from_health_reporter(started.health.clone()));
-        let endpoint = endpoint(OTLP_GRPC, otlp.bounds(acknowledge));
-        let handler = Arc::new(otlp_grpc::OtlpGrpc { endpoint, ids: otlp.ids, health });
-        let (config, windows, signals) = serve(&grpc.connections);
+    let bounds =
+        |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&windows), signals.clone());
+    let Handlers { otlp_grpc, otlp_http, json } = &started.handlers;
+    if let (Some((_, grpc)), Some(listener), Some(handler)) = (grpc, grpc_listener, otlp_grpc) {
+        let (config, windows, signals) = bounds(&grpc.connections);
+        let handler = Arc::clone(handler);
         started.connections.push(listener.serve(Protocol::Http2, config, windows, handler, signals));
     }
-    if let (Some((otlp, http)), Some(listener)) = (http, http_listener) {
-        let endpoint = endpoint(OTLP_HTTP, otlp.bounds(acknowledge));
-        let handler = Arc::new(otlp_http::OtlpHttp { endpoint, ids: otlp.ids });
-        let (config, windows, signals) = serve(&http.connections);
+    if let (Some((_, http)), Some(listener), Some(handler)) = (http, http_listener, otlp_http) {
+        let (config, windows, signals) = bounds(&http.connections);
+        let handler = Arc::clone(handler);
         started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
     }
-    if let (Some(json), Some(listener)) = (&config.json, json_listener) {
-        let handler = Arc::new(json_http::JsonHttp::new(endpoint(JSON, json.bounds(acknowledge)), json));
-        let (config, windows, signals) = serve(&json.connections);
+    if let (Some(settings), Some(listener), Some(handler)) = (&config.json, json_listener, json) {
+        let (config, windows, signals) = bounds(&settings.connections);
+        let handler = Arc::clone(handler);
         started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
     }
     Ok(started)
@@ -198,6 +260,21 @@ async fn bind(receiver: &'static str, listen: Option<SocketAddr>) -> Result<Opti
 }
 
 impl Started {
+    /// Has requests from now on answered as `config` says; those under way are finished as they began. Addresses and bounds on
+    /// connections stay.
+    pub fn adopt(&self, config: &Receivers, acknowledge: Acknowledge, intake: &Arc<Intake>, ledger: &Ledger) {
+        let house = House { config, acknowledge, intake, ledger };
+        if let (Some(swap), Some(handler)) = (&self.handlers.otlp_grpc, house.otlp_grpc(&self.health)) {
+            swap.put(handler);
+        }
+        if let (Some(swap), Some(handler)) = (&self.handlers.otlp_http, house.otlp_http()) {
+            swap.put(handler);
+        }
+        if let (Some(swap), Some(handler)) = (&self.handlers.json, house.json()) {
+            swap.put(handler);
+        }
+    }
+
     /// The gRPC health service says NOT_SERVING from now on, so that clients that ask it go elsewhere.
     pub async fn fail_health(&self) {
         self.health.set_service_status("", ServingStatus::NotServing).await;

@@ -95,6 +95,17 @@ impl Handle {
         Arc::clone(&self.0.stats)
     }
 
+    /// Whether this is the same delivery as another handle's.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Waits until it has ended, after [`drain`](Self::drain).
+    pub async fn ended(&self) {
+        // An error means that it is gone without a word.
+        let _ = self.0.settled.clone().wait_for(Option::is_some).await;
+    }
+
     /// False once it has ended: after a drain, or by a bug. For liveness.
     pub fn is_running(&self) -> bool {
         !self.0.dispatcher.is_finished()

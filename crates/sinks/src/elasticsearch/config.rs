@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 /// Settings of the `elasticsearch` sink.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "ElasticsearchSink")]
 pub struct Config {
@@ -52,7 +52,7 @@ pub struct Config {
 }
 
 /// Credentials. At most one of user and key.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "ElasticsearchAuth")]
 pub struct Auth {
@@ -65,7 +65,7 @@ pub struct Auth {
 }
 
 /// Verification of an `https` endpoint.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "ElasticsearchTls")]
 pub struct Tls {
@@ -96,7 +96,7 @@ pub enum Compression {
 }
 
 /// The index template that Forebay installs at start, so that the first document of a day is mapped like the last.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "ElasticsearchTemplate")]
 pub struct Template {

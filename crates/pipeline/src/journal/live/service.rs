@@ -7,6 +7,7 @@ use crate::admit::{Outlet, Tally};
 use crate::body::Body;
 use crate::budget::Budget;
 use crate::ids::Ids;
+use crate::journal::cursors::Cursor;
 use crate::journal::frame::{IdKind, Label};
 use crate::journal::plans::Plans;
 use crate::journal::storage::Folder;
@@ -177,7 +178,8 @@ impl Service {
     }
 
     /// Takes `rules` on for what is kept from now on, and has these sinks draw from the journal under whatever rules its frames
-    /// name. Sinks that drew from it before are closed first.
+    /// name. Sinks that drew from it already go on; one that takes the place of another of its name begins when that has ended; one that
+    /// is not among them any more is closed. A sink that is new begins with the next frame.
     ///
     /// # Errors
     /// The rules cannot be written.
@@ -189,17 +191,24 @@ impl Service {
     ) -> io::Result<Journaled> {
         let plan = self.plans.keep(&*self.storage, config, rules)?;
         let window = self.budget.limit() / WINDOW_SHARE;
-        let taps: Vec<_> = outlets
-            .iter()
-            .map(|outlet| {
-                let (window, pause) = (outlet.window.min(window), outlet.pause);
-                let cursors = Arc::clone(&self.cursors);
-                Tap::new(Arc::clone(&outlet.name), outlet.handle.clone(), cursors, window, pause)
-            })
-            .collect();
-        for tap in &taps {
+        // Held to the end, so that no frame becomes durable between the old sinks and the new ones.
+        let mut published = self.published.lock();
+        let mut old = std::mem::take(&mut published.taps);
+        let mut taps = Vec::new();
+        for outlet in outlets {
+            let same = old.iter().position(|tap| tap.handle.is(&outlet.handle));
+            if let Some(at) = same {
+                taps.push(old.swap_remove(at));
+                continue;
+            }
+            let end = published.end;
+            self.cursors.lock().0.entry(outlet.name.to_string()).or_insert_with(|| Cursor::at(end));
+            let (window, pause) = (outlet.window.min(window), outlet.pause);
+            let cursors = Arc::clone(&self.cursors);
+            let tap = Tap::new(Arc::clone(&outlet.name), outlet.handle.clone(), cursors, window, pause);
+            let before = old.iter().find(|tap| tap.sink == outlet.name).map(|tap| tap.handle.clone());
             let consumer = Consumer {
-                tap: Arc::clone(tap),
+                tap: Arc::clone(&tap),
                 storage: Arc::clone(&self.storage),
                 published: Arc::clone(&self.published),
                 plans: Arc::clone(&self.plans),
@@ -210,10 +219,32 @@ impl Service {
                 place: Place::default(),
                 ahead: VecDeque::new(),
             };
-            task::spawn("journal consumer", consumer.run());
+            task::spawn("journal consumer", async move {
+                // What the sink before has on its way is its own until it ends.
+                if let Some(before) = before {
+                    before.ended().await;
+                }
+                consumer.run().await;
+            });
+            taps.push(tap);
         }
-        self.published.lock().taps = taps;
+        for tap in old {
+            tap.close();
+            if !taps.iter().any(|kept| kept.sink == tap.sink) {
+                self.dismiss(&tap.sink, published.end);
+            }
+        }
+        published.taps = taps;
         Ok(Journaled { service: Arc::clone(self), rules: Arc::clone(rules), plan })
+    }
+
+    /// A sink is gone. Whoever took it out has seen to it that it is owed nothing, or has given that up.
+    fn dismiss(&self, sink: &str, end: u64) {
+        let cursor = self.cursors.lock().0.remove(sink);
+        let frames = cursor.map_or(0, |cursor| cursor.unfinished_in(&(0..end)));
+        if frames > 0 {
+            tracing::error!(sink, requests = frames, "what the journal held for this sink is given up");
+        }
     }
 
     /// Feeds sinks no more. What they have not been sent goes back, at once where `now`, else when their delivery ends.

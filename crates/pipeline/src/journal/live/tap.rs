@@ -177,6 +177,15 @@ impl Tap {
         }
     }
 
+    /// Nobody is to have a frame that has just become durable.
+    pub(super) fn pass_over(&self, sequence: u64) {
+        self.finish(sequence);
+        let mut flow = self.flow.lock();
+        if flow.caught_up {
+            flow.next = sequence + 1;
+        }
+    }
+
     /// This sink has nothing (more) to do with a frame.
     pub(super) fn finish(&self, sequence: u64) {
         if let Some(cursor) = self.cursors.lock().0.get_mut(&*self.sink) {

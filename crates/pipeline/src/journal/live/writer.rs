@@ -175,6 +175,15 @@ impl<S: Storage> Writer<S> {
             self.stats.written_bytes.fetch_add(u64::from(position.len), Relaxed);
             self.stats.frames.fetch_add(1, Relaxed);
             let shares = job.rules.shares_per_sink(&job.parcels);
+            let is_gone = |(sink, shares): (&Arc<str>, &usize)| {
+                *shares > 0 && !taps.iter().any(|tap| tap.sink == *sink)
+            };
+            if job.rules.sinks().iter().zip(&shares).any(is_gone) {
+                // Its routes were replaced while it was being written. Nobody is to deliver it, and the client sends it again.
+                taps.iter().for_each(|tap| tap.pass_over(position.sequence));
+                refuse([job], &Unkept::Busy);
+                continue;
+            }
             for tap in &taps {
                 let sink = job.rules.sinks().iter().position(|name| *name == tap.sink);
                 let place = sink.map_or((0, 0), |sink| (sink, shares[sink]));

@@ -1,0 +1,128 @@
+//! Reloading: what changed is built first; then it takes the place of what was, in one step; then what was is drained.
+//!
+//! Listeners and connections stay. What cannot be changed while running is refused, all of it, so that the file and the process never
+//! agree by half.
+
+use super::start::Foundation;
+use super::{Blueprint, Graph, Live, Running};
+use crate::settings::Settings;
+use forebay_pipeline::task;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// What became of reloads.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    pub done: AtomicU64,
+    pub refused: AtomicU64,
+    /// When the configuration that runs was taken on by a reload, nanoseconds since 1970; 0 for never.
+    pub last: AtomicI64,
+}
+
+impl Reloads {
+    /// A file was refused.
+    pub fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+}
+
+impl Graph {
+    /// Goes over to another configuration.
+    ///
+    /// # Errors
+    /// Why not; nothing was changed then.
+    pub fn reload(&mut self, blueprint: Blueprint) -> Result<(), Vec<String>> {
+        let Blueprint { settings, sinks } = blueprint;
+        let mut reasons = fixed_changes(&self.settings, &settings);
+        reasons.extend(self.still_owed(&settings));
+        if !reasons.is_empty() {
+            return Err(reasons);
+        }
+        let foundation = self.foundation();
+        let is_same = settings.documents.promote == self.settings.documents.promote;
+        let mut old = std::mem::take(&mut self.running);
+        let mut running = Vec::new();
+        let mut kept = Vec::new();
+        for (name, sink) in sinks {
+            let Some(config) = settings.sinks.get(&*name) else { continue };
+            let unchanged = old.iter().position(|old| is_same && old.name == name && old.config == *config);
+            match unchanged {
+                Some(at) => {
+                    let old = old.swap_remove(at);
+                    kept.push((Arc::clone(&old.name), old.config.clone(), old.outlet.clone()));
+                    running.push(old);
+                }
+                None => running.push(foundation.deliver(name, sink, config.clone())),
+            }
+        }
+        let intake = match foundation.intake(&settings, &running) {
+            Ok(intake) => intake,
+            Err(error) => {
+                // What was started for it ends with its handle; what was there goes on.
+                self.running = old;
+                self.running.extend(kept.into_iter().map(|(name, config, outlet)| Running {
+                    name,
+                    config,
+                    outlet,
+                }));
+                return Err(vec![format!("{error:#}")]);
+            }
+        };
+        self.started.adopt(&settings.receivers, settings.acknowledge, &intake, &self.ledger);
+        *self.live.write() = Arc::new(Live::new(intake, &running));
+        self.running = running;
+        self.settings = settings;
+        self.retire(old);
+        self.reloads.done.fetch_add(1, Relaxed);
+        self.reloads.last.store(forebay_pipeline::time::now(), Relaxed);
+        Ok(())
+    }
+
+    fn foundation(&self) -> Foundation {
+        Foundation {
+            ledger: Arc::clone(&self.ledger),
+            budget: Arc::clone(&self.budget),
+            dead_letters: Arc::clone(&self.dead_letters),
+            mint: Arc::clone(&self.mint),
+            journal: self.journal.clone(),
+        }
+    }
+
+    /// Lets sinks that are out of service deliver what they have.
+    fn retire(&mut self, old: Vec<Running>) {
+        self.retiring.retain(|retiring| !retiring.is_finished());
+        let deadline = self.settings.drain.deadline.0;
+        for Running { name, outlet, .. } in old {
+            self.retiring.push(task::spawn("retiring sink", async move {
+                let is_done = outlet.handle.drain(deadline).await;
+                tracing::info!(sink = %name, is_done, "a sink that was changed or removed has ended");
+            }));
+        }
+    }
+
+    /// Sinks that would go although the journal holds something for them.
+    fn still_owed(&self, settings: &Settings) -> Vec<String> {
+        let (Some(journal), Some(config)) = (&self.journal, &settings.journal) else { return Vec::new() };
+        let is_going = |sink: &str| {
+            !settings.sinks.contains_key(sink) && !config.abandon.iter().any(|name| name == sink)
+        };
+        let owing =
+            journal.progress().into_iter().filter(|progress| progress.behind > 0 && is_going(&progress.sink));
+        owing
+            .map(|progress| {
+                format!(
+                    "sinks.{}: the journal holds {} requests for it: take it out of the routes, wait until it has them, and remove \
+                     it then; or give them up by naming it in `journal.abandon`",
+                    progress.sink, progress.behind
+                )
+            })
+            .collect()
+    }
+}
+
+/// Settings that only a restart can change.
+fn fixed_changes(old: &Settings, new: &Settings) -> Vec<String> {
+    let (old, new) = (old.fixed(), new.fixed());
+    let changed = old.into_iter().zip(new).filter(|((_, old), (_, new))| old != new);
+    changed.map(|((path, _), _)| format!("{path}: cannot be changed while running; restart for it")).collect()
+}

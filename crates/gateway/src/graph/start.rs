@@ -1,0 +1,166 @@
+//! Starting: budget, dead letters, journal, deliveries, rules, intake, receivers, in this order.
+
+use super::{Blueprint, Graph, Live, Reloads, Running};
+use crate::memory;
+use crate::receivers;
+use crate::settings::Settings;
+use anyhow::Context as _;
+use forebay_pipeline::admit::{Intake, Outlet};
+use forebay_pipeline::budget::Budget;
+use forebay_pipeline::dead_letter::DeadLetterDir;
+use forebay_pipeline::deliver::{Delivery, Sink};
+use forebay_pipeline::ids::Mint;
+use forebay_pipeline::journal::cursors::Found;
+use forebay_pipeline::journal::{JournalConfig, Service};
+use forebay_pipeline::ledger::Ledger;
+use forebay_pipeline::rules::Rules;
+use forebay_sinks::SinkConfig;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tokio_util::sync::CancellationToken;
+
+/// The part of the memory budget that requests leave to what a journal has to deliver.
+const JOURNAL_RESERVE_SHARE: usize = 8;
+
+impl Blueprint {
+    /// Starts everything. Dropping the graph without [`Graph::drain`] abandons what is on its way.
+    pub async fn start(self) -> anyhow::Result<Graph> {
+        let Self { settings, sinks } = self;
+        let ledger = Arc::new(Ledger::default());
+        let budget = budget(&settings);
+        let dead_letters = Arc::new(
+            DeadLetterDir::open(&settings.dead_letters)
+                .with_context(|| format!("dead letters in {}", settings.dead_letters.path.display()))?,
+        );
+        let journal = match &settings.journal {
+            Some(config) => Some(open_journal(config, &settings, &budget, &ledger).await?),
+            None => None,
+        };
+        let foundation = Foundation { ledger, budget, dead_letters, mint: Arc::default(), journal };
+        let running: Vec<Running> = sinks
+            .into_iter()
+            .filter_map(|(name, sink)| {
+                let config = settings.sinks.get(&*name)?.clone();
+                Some(foundation.deliver(name, sink, config))
+            })
+            .collect();
+        let intake = foundation.intake(&settings, &running)?;
+        let closing = CancellationToken::new();
+        let (receivers, acknowledge) = (&settings.receivers, settings.acknowledge);
+        let ledger = &foundation.ledger;
+        let started =
+            receivers::start(receivers, acknowledge, Arc::clone(&intake), ledger, closing.clone()).await?;
+        let Foundation { ledger, budget, dead_letters, mint, journal } = foundation;
+        let live = Arc::new(RwLock::new(Arc::new(Live::new(intake, &running))));
+        let (retiring, reloads) = (Vec::new(), Arc::new(Reloads::default()));
+        Ok(Graph {
+            settings,
+            ledger,
+            dead_letters,
+            journal,
+            started,
+            live,
+            reloads,
+            budget,
+            mint,
+            running,
+            retiring,
+            closing,
+        })
+    }
+}
+
+impl Live {
+    pub(super) fn new(intake: Arc<Intake>, running: &[Running]) -> Self {
+        let handle = |running: &Running| (Arc::clone(&running.name), running.outlet.handle.clone());
+        Self { intake, handles: running.iter().map(handle).collect() }
+    }
+}
+
+/// What outlives every reload.
+#[derive(Debug)]
+pub(super) struct Foundation {
+    pub ledger: Arc<Ledger>,
+    pub budget: Arc<Budget>,
+    pub dead_letters: Arc<DeadLetterDir>,
+    pub mint: Arc<Mint>,
+    pub journal: Option<Arc<Service>>,
+}
+
+impl Foundation {
+    /// Starts delivery to a sink.
+    pub(super) fn deliver(&self, name: Arc<str>, sink: Arc<dyn Sink>, config: SinkConfig) -> Running {
+        let delivery = config.delivery().clone();
+        let (window, pause) = (delivery.window_bytes.as_usize(), delivery.retry.max.0);
+        let letters = Arc::clone(&self.dead_letters) as _;
+        let handle = Delivery::start(Arc::clone(&name), sink, delivery, Arc::clone(&self.budget), letters);
+        let outlet = Outlet { name: Arc::clone(&name), handle, window, pause };
+        Running { name, config, outlet }
+    }
+
+    /// An intake under the rules of `settings`, in front of these sinks. From then on the journal feeds these sinks, and no others.
+    pub(super) fn intake(&self, settings: &Settings, running: &[Running]) -> anyhow::Result<Arc<Intake>> {
+        let outlets: Vec<Outlet> = running.iter().map(|running| running.outlet.clone()).collect();
+        let config = settings.rules();
+        let names: Vec<Arc<str>> = outlets.iter().map(|outlet| Arc::clone(&outlet.name)).collect();
+        let rules = Rules::build(&config, &names, &self.ledger).map_err(|faults| {
+            let faults: Vec<String> = faults.into_iter().map(|fault| fault.message).collect();
+            anyhow::anyhow!("routes: {}", faults.join("; "))
+        })?;
+        let rules = Arc::new(rules);
+        let mut journaled = None;
+        if let Some(journal) = &self.journal {
+            let attached = journal.attach(&config, &rules, &outlets);
+            journaled = Some(attached.context("keeping the routes in the journal")?);
+        }
+        let intake = Intake::new(rules, outlets, Arc::clone(&self.mint), Arc::clone(&self.budget));
+        Ok(Arc::new(match journaled {
+            Some(journaled) => intake.with_journal(journaled),
+            None => intake,
+        }))
+    }
+}
+
+/// The memory budget. With a journal a part of it is for what the journal has to deliver.
+fn budget(settings: &Settings) -> Arc<Budget> {
+    let limit = settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize());
+    Budget::with_reserve(limit, if settings.journal.is_some() { limit / JOURNAL_RESERVE_SHARE } else { 0 })
+}
+
+/// Opens the journal and says what was found. It reads all of it, so it is kept away from the workers.
+async fn open_journal(
+    config: &JournalConfig,
+    settings: &Settings,
+    budget: &Arc<Budget>,
+    ledger: &Arc<Ledger>,
+) -> anyhow::Result<Arc<Service>> {
+    let sinks: Vec<String> = settings.sinks.keys().cloned().collect();
+    let (config, budget, ledger) = (config.clone(), Arc::clone(budget), Arc::clone(ledger));
+    let started = std::time::Instant::now();
+    let place = config.path.display().to_string();
+    let opened = tokio::task::spawn_blocking(move || Service::open(&config, &sinks, budget, ledger)).await?;
+    let (journal, found) = opened.with_context(|| format!("the journal in {place}"))?;
+    let log = &found.log;
+    tracing::info!(
+        path = place,
+        requests = log.frames,
+        bytes = journal.stats().bytes.load(Relaxed),
+        torn_bytes = log.torn_bytes,
+        millis = started.elapsed().as_millis() as u64,
+        "the journal is open"
+    );
+    if found.cursors == Found::Damaged {
+        tracing::error!("the journal's cursors are damaged: all that it holds is delivered again");
+    }
+    for (sink, frames) in &found.lost {
+        tracing::error!(sink, requests = frames, "requests in the journal are damaged and lost to this sink");
+    }
+    if log.skipped_bytes > 0 || log.bad_heads > 0 || !log.unreadable.is_empty() {
+        tracing::error!(
+            skipped_bytes = log.skipped_bytes, bad_heads = log.bad_heads, unreadable = ?log.unreadable,
+            "the journal is damaged; what is sound of it is delivered"
+        );
+    }
+    Ok(journal)
+}
