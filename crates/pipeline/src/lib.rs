@@ -15,6 +15,7 @@ pub mod document;
 pub mod ids;
 pub mod journal;
 pub mod ledger;
+pub mod planted;
 pub mod receipt;
 pub mod record;
 pub mod route;

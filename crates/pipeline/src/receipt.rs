@@ -118,12 +118,8 @@ impl Receipt {
         Self(Arc::new(State { keeper: Some((keeper, kept)), ..State::default() }))
     }
 
-    /// The last claim was made: from now on the keeper may be told.
-    pub fn seal(self) {
-        let mut inner = self.0.inner.lock();
-        inner.sealed = true;
-        self.0.conclude(inner);
-    }
+    /// The last claim was made: from now on the keeper may be told. Dropping the receipt does the same.
+    pub fn seal(self) {}
 
     /// Takes on `records` for `account`: they are owed from here on, until the claim settles them.
     pub fn claim(&self, account: &Arc<Account>, records: u32) -> Claim {
@@ -165,6 +161,11 @@ impl Receipt {
 impl Drop for Receipt {
     fn drop(&mut self) {
         self.0.given_up.store(true, Relaxed);
+        if self.0.keeper.is_some() {
+            let mut inner = self.0.inner.lock();
+            inner.sealed = true;
+            self.0.conclude(inner);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("forebay_dead_letters_total", "Records kept in the dead letters."),
     ("forebay_events_outside_window_total", "Events whose time was too far off to choose their destination."),
     ("forebay_task_panics_total", "Tasks that panicked."),
+    ("forebay_task_restarts_total", "Tasks that were started again after a panic."),
     ("forebay_config_reloads_total", "Configurations that were read again, by what became of them."),
     ("forebay_journal_requests_total", "Requests written to the journal."),
     ("forebay_journal_written_bytes_total", "Bytes of these requests as written."),

@@ -205,6 +205,7 @@ impl Exporter {
         let last = reloads.last.load(Relaxed) as f64 / 1e9;
         gauge!("forebay_config_last_reload_timestamp_seconds").set(last);
         counter!("forebay_task_panics_total").absolute(forebay_pipeline::task::panics());
+        counter!("forebay_task_restarts_total").absolute(forebay_pipeline::task::restarts());
     }
 }
 

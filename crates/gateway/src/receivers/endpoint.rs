@@ -9,6 +9,7 @@ use bytes::Bytes;
 use forebay_pipeline::admit::{Acknowledge, Admitted, Intake, Request};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::{Door, Told};
+use forebay_pipeline::planted;
 use http_body::Body;
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,6 +134,7 @@ impl Endpoint {
     /// # Errors
     /// `Undelivered`, to be sent again.
     pub async fn settle(&self, admitted: Admitted, deadline: Option<Instant>) -> Result<Taken, Fault> {
+        planted::pass("request");
         let own = Instant::now() + self.bounds.ack_timeout;
         let until = deadline.map_or(own, |deadline| deadline.min(own));
         let Admitted { answer, records, rejected } = admitted;

@@ -4,6 +4,7 @@ use super::linger::Lingering;
 use super::reply::Reply;
 use crate::rate_limit::RateLimited;
 use forebay_pipeline::budget::{Budget, Lease};
+use forebay_pipeline::planted;
 use forebay_pipeline::task;
 use forebay_pipeline::units::Period;
 use http::{Request, Response};
@@ -165,7 +166,10 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(config.max as usize));
         let connections = Connections { max: config.max, slots: Arc::clone(&slots) };
         let server = Arc::new(Server { protocol, config, windows, handler, signals });
-        task::spawn("listener", accept(self, slots, server));
+        let listener = Arc::new(self);
+        task::supervise("listener", move || {
+            accept(Arc::clone(&listener), Arc::clone(&slots), Arc::clone(&server))
+        });
         connections
     }
 }
@@ -200,7 +204,7 @@ struct Server<H> {
     signals: Signals,
 }
 
-async fn accept<H: Handler>(listener: Listener, slots: Arc<Semaphore>, server: Arc<Server<H>>) {
+async fn accept<H: Handler>(listener: Arc<Listener>, slots: Arc<Semaphore>, server: Arc<Server<H>>) {
     let failures = RateLimited::default();
     loop {
         let next = async {
@@ -214,7 +218,9 @@ async fn accept<H: Handler>(listener: Listener, slots: Arc<Semaphore>, server: A
         match accepted {
             Ok((stream, _)) => {
                 let server = Arc::clone(&server);
+                planted::pass("listener");
                 task::spawn("connection", async move {
+                    planted::pass("connection");
                     let _slot = slot;
                     server.serve(stream).await;
                 });

@@ -6,6 +6,7 @@ use super::stats::DeliveryStats;
 use super::{DeliveryConfig, Payload, Sink};
 use crate::budget::{Budget, Lease};
 use crate::dead_letter::DeadLetters;
+use crate::planted;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -127,6 +128,7 @@ pub(super) async fn send(context: Arc<Context>, parcel: Parcel) -> Sent {
     context.stats.attempts.fetch_add(1, Relaxed);
     context.stats.sent_bytes.fetch_add(bytes as u64, Relaxed);
     let started = Instant::now();
+    planted::pass("send");
     let verdicts = context.sink.send(&payload).await;
     let latency = started.elapsed();
     drop(payload);

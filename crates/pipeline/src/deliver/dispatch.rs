@@ -7,12 +7,13 @@ use super::lanes::Lanes;
 use super::limiter::Limiter;
 use super::queued::Queued;
 use super::throttle::Throttle;
+use crate::planted;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// Shares taken from the inbox at a time.
@@ -39,7 +40,7 @@ pub(super) enum Prepared {
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     pub(super) context: Arc<Context>,
-    inbox: mpsc::Receiver<Queued>,
+    inbox: OwnedMutexGuard<mpsc::Receiver<Queued>>,
     /// Most shares in the lanes before the inbox is left alone.
     room: usize,
     pub(super) lanes: Lanes,
@@ -64,7 +65,7 @@ pub(super) struct Dispatcher {
 impl Dispatcher {
     pub(super) fn new(
         context: Arc<Context>,
-        inbox: mpsc::Receiver<Queued>,
+        inbox: OwnedMutexGuard<mpsc::Receiver<Queued>>,
         draining: watch::Receiver<Option<Instant>>,
         room: usize,
     ) -> Self {
@@ -101,6 +102,7 @@ impl Dispatcher {
             if self.sweep_at <= now {
                 self.sweep(now);
             }
+            planted::pass("dispatcher");
             self.launch(now);
             self.publish();
             if self.is_closed && self.busy == 0 && self.lanes.shares() == 0 {

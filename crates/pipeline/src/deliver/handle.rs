@@ -66,9 +66,17 @@ impl Delivery {
         let (finished, settled) = watch::channel(None);
         let context = Arc::new(Context::new(name, sink, config, budget, dead_letters));
         let stats = Arc::clone(&context.stats);
-        let dispatcher = Dispatcher::new(context, received, draining, half);
-        let dispatcher = task::spawn("delivery", async move {
-            finished.send_replace(Some(dispatcher.run().await));
+        // A dispatcher that panics drops what it has sorted, which is abandoned or goes back to the journal; the next one goes on with
+        // the same inbox.
+        let received = Arc::new(tokio::sync::Mutex::new(received));
+        let finished = Arc::new(finished);
+        let dispatcher = task::supervise("delivery", move || {
+            let (context, received) = (Arc::clone(&context), Arc::clone(&received));
+            let (draining, finished) = (draining.clone(), Arc::clone(&finished));
+            async move {
+                let inbox = received.lock_owned().await;
+                finished.send_replace(Some(Dispatcher::new(context, inbox, draining, half).run().await));
+            }
         });
         Handle(Arc::new(Inner { inbox, stats, drain, settled, dispatcher }))
     }

@@ -10,6 +10,7 @@ use super::frame::{self, Frame, Label, frame_len};
 use super::segment::{self, Position, SEGMENT_HEAD_BYTES};
 use super::storage::{Appender, Storage};
 use super::walk::Extent;
+use crate::planted;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::io;
@@ -237,7 +238,8 @@ impl<S: Storage> Log<S> {
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back()) else {
             return Ok(self.next);
         };
-        match writer.appender.sync() {
+        let synced = if planted::is("no-fsync") { Ok(()) } else { writer.appender.sync() };
+        match synced {
             Ok(()) => {
                 (writer.synced, writer.synced_len) = (self.next, segment.len);
                 Ok(self.next)
@@ -295,7 +297,9 @@ impl<S: Storage> Log<S> {
         // A segment that failed here is written anew by the next attempt, under the same name.
         appender.append(&segment::head(base, crate::time::now(), salt))?;
         appender.sync()?;
-        self.storage.sync_names()?;
+        if !planted::is("no-folder-fsync") {
+            self.storage.sync_names()?;
+        }
         let synced_len = SEGMENT_HEAD_BYTES as u64;
         self.writer = Some(Writer { appender, salt, synced: base, synced_len });
         self.segments.push_back(Segment { base, end: base, len: synced_len });

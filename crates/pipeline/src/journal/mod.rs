@@ -21,6 +21,7 @@ pub mod walk;
 pub use config::{Compression, JournalConfig};
 pub use live::{JournalError, JournalStats, Journaled, Keeping, Progress, Service, Unkept};
 
+use crate::planted;
 use cursors::{Cursor, Cursors, Found};
 use frame::Frame;
 use log::{AppendError, Entry, Log, LogConfig, Recovered};
@@ -40,6 +41,7 @@ pub struct Journal<S: Storage> {
     cursors: SharedCursors,
     /// What the last checkpoint said, so that an idle journal writes nothing.
     saved: Cursors,
+    config: LogConfig,
     /// The first number that is not of an earlier process.
     first: u64,
 }
@@ -77,8 +79,18 @@ impl<S: Storage> Journal<S> {
         let lost = cursors.0.iter_mut().map(|(sink, cursor)| (sink.clone(), step_over(cursor, &gaps)));
         let lost = lost.filter(|(_, frames)| *frames > 0).collect();
         let cursors = Arc::new(Mutex::new(cursors));
-        let journal = Self { storage, log, cursors, saved: Cursors::default(), first: tail };
+        let journal = Self { storage, log, cursors, saved: Cursors::default(), config, first: tail };
         Ok((journal, Opened { log: recovered, cursors: found, lost }))
+    }
+
+    /// Opens the log again, after whoever used it has panicked in the middle of something.
+    ///
+    /// # Errors
+    /// The storage cannot be listed.
+    pub fn reopen(&mut self) -> io::Result<()> {
+        let floor = self.cursors.lock().floor();
+        self.log = Log::open(Arc::clone(&self.storage), self.config, floor, |_| ())?.0;
+        Ok(())
     }
 
     /// Writes bodies, all or none. Answer for them after [`sync`](Self::sync).
@@ -110,6 +122,9 @@ impl<S: Storage> Journal<S> {
     /// The storage refused; a later checkpoint makes up for it.
     pub fn checkpoint(&mut self) -> io::Result<()> {
         let cursors = self.cursors.lock().clone();
+        if planted::is("unlink-before-cursor") {
+            self.log.release(cursors.low().unwrap_or(self.log.next()))?;
+        }
         if cursors != self.saved {
             cursors.save(&*self.storage)?;
             self.saved = cursors;

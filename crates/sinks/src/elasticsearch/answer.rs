@@ -7,6 +7,7 @@ use super::OpType;
 use super::nodes::Answer;
 use elasticsearch::http::StatusCode;
 use forebay_pipeline::deliver::{Verdict, Verdicts};
+use forebay_pipeline::planted;
 use memchr::memmem;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -43,7 +44,8 @@ fn is_plain_success(body: &[u8], records: u32) -> bool {
         && body.ends_with(b"]}")
         && memmem::find(body, b"\"errors\":false").is_some()
         && memmem::find(body, b"\"failure_store\"").is_none()
-        && memmem::find_iter(body, b"\"status\":").count() == records as usize
+        && (planted::is("short-answer-is-success")
+            || memmem::find_iter(body, b"\"status\":").count() == records as usize)
 }
 
 /// An answer to the request as a whole.
@@ -138,6 +140,8 @@ impl Item {
         match self.status {
             200..=299 if self.failure_store.as_deref() == Some("used") => Verdict::Diverted,
             200..=299 => Verdict::Delivered,
+            409 if planted::is("conflict-is-refused") => Verdict::Refused { reason: kind.to_owned() },
+            408 | 429 | 500.. if planted::is("retry-is-success") => Verdict::Delivered,
             409 if op == OpType::Create && kind == "version_conflict_engine_exception" => Verdict::Duplicate,
             408 | 429 | 500.. => Verdict::Retry { reason: shorten(error.to_string()) },
             _ if error.is_of_the_index(self.status) => {

@@ -14,6 +14,7 @@ use crate::journal::segment::Position;
 use crate::journal::storage::Storage;
 use crate::journal::walk::{self, Extent, Place};
 use crate::ledger::Ledger;
+use crate::planted;
 use crate::rules::Rules;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -58,6 +59,24 @@ enum Unread {
     Strange(String),
     /// The storage does not answer.
     Failing(io::Error),
+}
+
+// Derived, it would ask the same of the storage.
+impl<S: Storage> Clone for Consumer<S> {
+    fn clone(&self) -> Self {
+        Self {
+            tap: Arc::clone(&self.tap),
+            storage: Arc::clone(&self.storage),
+            published: Arc::clone(&self.published),
+            plans: Arc::clone(&self.plans),
+            present: Arc::clone(&self.present),
+            ledger: Arc::clone(&self.ledger),
+            budget: Arc::clone(&self.budget),
+            first: self.first,
+            place: self.place,
+            ahead: self.ahead.clone(),
+        }
+    }
 }
 
 impl<S: Storage + 'static> Consumer<S> {
@@ -153,6 +172,7 @@ impl<S: Storage + 'static> Consumer<S> {
 
     /// Reads a frame and hands it over.
     async fn feed(&mut self, position: Position, again: bool) {
+        planted::pass("consumer");
         let body = loop {
             match self.take_up(position).await {
                 Ok(body) => break body,

@@ -219,12 +219,15 @@ impl Service {
                 place: Place::default(),
                 ahead: VecDeque::new(),
             };
-            task::spawn("journal consumer", async move {
-                // What the sink before has on its way is its own until it ends.
-                if let Some(before) = before {
-                    before.ended().await;
+            task::supervise("journal consumer", move || {
+                let (consumer, before) = (consumer.clone(), before.clone());
+                async move {
+                    // What the sink before has on its way is its own until it ends.
+                    if let Some(before) = before {
+                        before.ended().await;
+                    }
+                    consumer.run().await;
                 }
-                consumer.run().await;
             });
             taps.push(tap);
         }

@@ -7,6 +7,7 @@ use crate::body::Body;
 use crate::deliver::Handle;
 use crate::journal::SharedCursors;
 use crate::journal::segment::Position;
+use crate::planted;
 use crate::receipt::{Keeper, Kept, Receipt, Settled};
 use crate::rules::{Parcels, Rules};
 use parking_lot::Mutex;
@@ -117,6 +118,9 @@ impl Tap {
             return self.moved.notify_one();
         }
         flow.next = position.sequence + 1;
+        if planted::is("finish-on-hand-over") {
+            self.finish(position.sequence);
+        }
         let Some(mut permits) = permits else { return };
         flow.used += bytes;
         drop(flow);
@@ -218,6 +222,12 @@ impl Tap {
         let mut flow = self.flow.lock();
         flow.caught_up = flow.next >= end && flow.parked.len() < MAX_PARKED;
         flow.caught_up
+    }
+
+    /// Frames are to be looked for on disk from now on.
+    pub(super) fn fall_behind(&self) {
+        self.flow.lock().caught_up = false;
+        self.moved.notify_one();
     }
 
     pub(super) fn is_caught_up(&self) -> bool {

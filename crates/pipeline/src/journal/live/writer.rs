@@ -12,9 +12,12 @@ use crate::journal::segment::Position;
 use crate::journal::storage::Storage;
 use crate::journal::{Journal, frame::Label};
 use crate::ledger::Outcome;
+use crate::planted;
 use crate::receipt::Receipt;
 use crate::rules::{Parcels, Rules};
+use crate::task;
 use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -27,6 +30,8 @@ const GROUP_BYTES: usize = 16 << 20;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// The same while the journal is full, so that what sinks have finished makes room soon.
 const CHECKPOINT_WHEN_FULL: Duration = Duration::from_millis(50);
+/// Between two tries to open the log again.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// A journal that was full takes requests again when so much of it is free, in parts of the whole.
 const FREE_PART: u64 = 32;
 
@@ -68,7 +73,7 @@ impl<S: Storage> Writer<S> {
         loop {
             let wait = checkpoint_at.saturating_duration_since(Instant::now());
             let closes = match self.tasks.recv_timeout(wait) {
-                Ok(Task::Keep(first)) => self.group(first),
+                Ok(Task::Keep(first)) => self.guarded(first),
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => true,
                 Err(RecvTimeoutError::Timeout) => false,
             };
@@ -84,9 +89,30 @@ impl<S: Storage> Writer<S> {
         }
     }
 
+    /// Keeps a group, and survives its panic: those in it are told to try again, and the log is opened anew, as after a restart.
+    fn guarded(&mut self, first: Box<Job>) -> bool {
+        let kept = catch_unwind(AssertUnwindSafe(|| self.group(first)));
+        kept.unwrap_or_else(|_| {
+            task::count_panic();
+            tracing::error!("the journal's writer panicked");
+            while let Err(error) = self.journal.reopen() {
+                self.failed(&error);
+                std::thread::sleep(REOPEN_PAUSE);
+            }
+            let mut published = self.published.lock();
+            published.extents = self.journal.extents();
+            published.end = self.journal.next();
+            // What became durable without being handed on is on disk.
+            published.taps.iter().for_each(|tap| tap.fall_behind());
+            task::count_restart();
+            false
+        })
+    }
+
     /// Keeps what has gathered, `first` and those behind it. Returns whether it is to end then.
     fn group(&mut self, first: Box<Job>) -> bool {
         let mut closes = false;
+        planted::pass("writer");
         let mut bytes = 0;
         let mut written: Vec<(Box<Job>, Position)> = Vec::new();
         let mut next = Some(first);
@@ -156,7 +182,7 @@ impl<S: Storage> Writer<S> {
     /// Makes a group durable, and only then hands it on and answers for it.
     fn sync(&mut self, written: Vec<(Box<Job>, Position)>) {
         let started = Instant::now();
-        let synced = self.journal.sync();
+        let synced = if planted::is("answer-before-sync") { Ok(0) } else { self.journal.sync() };
         self.stats.sync_nanos.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
         self.stats.syncs.fetch_add(1, Relaxed);
         if let Err(error) = synced {

@@ -21,6 +21,8 @@ pub(super) struct Counts {
     pub renames: u64,
     pub removes: u64,
     pub errors: u64,
+    /// Operations that the power went away in, or before.
+    pub cut: u64,
     pub torn: u64,
     pub lost_names: u64,
 }
@@ -33,6 +35,7 @@ impl Counts {
         self.renames += other.renames;
         self.removes += other.removes;
         self.errors += other.errors;
+        self.cut += other.cut;
         self.torn += other.torn;
         self.lost_names += other.lost_names;
     }
@@ -62,6 +65,8 @@ struct State {
     rng: StdRng,
     /// Out of so many operations one fails; 0: none.
     fail_one_in: u32,
+    /// The power goes in so many operations.
+    power: Option<u32>,
     /// Bugs to be found: contents, or names, are not synced although that is said.
     lies: (bool, bool),
     counts: Counts,
@@ -86,6 +91,7 @@ impl Sim {
             changes: Vec::new(),
             rng: StdRng::seed_from_u64(seed),
             fail_one_in: 0,
+            power: None,
             lies: (false, false),
             counts: Counts::default(),
         })))
@@ -100,6 +106,11 @@ impl Sim {
         self.0.lock().lies = (contents, names);
     }
 
+    /// The power goes away in so many operations: that one is done by half, and none after it until the [`crash`](Self::crash).
+    pub(super) fn cut_power_in(&self, operations: u32) {
+        self.0.lock().power = Some(operations);
+    }
+
     pub(super) fn counts(&self) -> Counts {
         self.0.lock().counts
     }
@@ -108,6 +119,7 @@ impl Sim {
     pub(super) fn crash(&self) {
         let mut state = self.0.lock();
         let state = &mut *state;
+        state.power = None;
         for change in std::mem::take(&mut state.changes) {
             if state.rng.random_bool(0.5) {
                 state.counts.lost_names += 1;
@@ -180,7 +192,19 @@ impl Inode {
 }
 
 impl State {
+    /// There is no power, so nothing happens any more.
+    fn is_off(&self) -> bool {
+        self.power == Some(0)
+    }
+
     fn fails(&mut self) -> bool {
+        if let Some(left) = &mut self.power {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                self.counts.cut += 1;
+                return true;
+            }
+        }
         let fails = self.fail_one_in > 0 && self.rng.random_ratio(1, self.fail_one_in);
         self.counts.errors += u64::from(fails);
         fails
@@ -281,8 +305,15 @@ impl Appender for SimFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.folder.0.lock();
         state.counts.writes += 1;
+        let was_off = state.is_off();
         let fails = state.fails();
-        let written = if fails { state.rng.random_range(0..=bytes.len()) } else { bytes.len() };
+        let written = if was_off {
+            0
+        } else if fails {
+            state.rng.random_range(0..=bytes.len())
+        } else {
+            bytes.len()
+        };
         state.inodes[self.inode].data.extend_from_slice(&bytes[..written]);
         if fails { Err(refused()) } else { Ok(()) }
     }
@@ -292,6 +323,9 @@ impl Appender for SimFile {
         state.counts.syncs += 1;
         if state.lies.0 {
             return Ok(());
+        }
+        if state.is_off() {
+            return Err(refused());
         }
         let fails = state.fails();
         let inode = &mut state.inodes[self.inode];
