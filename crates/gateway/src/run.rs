@@ -157,7 +157,7 @@ fn close_books(ledger: &Ledger, journal: Option<&Service>) -> bool {
         })
         .collect();
     let kept: Vec<Value> = journal.map(Service::progress).unwrap_or_default().iter().map(|progress| {
-        json!({ "sink": *progress.sink, "requests": progress.behind, "lost_requests": progress.lost })
+        json!({ "sink": *progress.sink, "requests": progress.behind, "lost_requests": progress.lost, "dropped_requests": progress.lagged })
     }).collect();
     let line = json!({
         "timestamp": jiff::Timestamp::now().to_string(), "level": "INFO", "message": "ledger",

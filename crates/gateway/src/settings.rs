@@ -343,6 +343,7 @@ fn shipped_routes(sink: &str) -> Vec<RouteConfig> {
         when,
         to: vec![sink.to_owned()],
         index: format!("project-ai-{name}-%Y.%m.%d"),
+        best_effort: Vec::new(),
         on_refused: Default::default(),
     };
     vec![

@@ -2,13 +2,14 @@
 
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
-use crate::deliver::{Full, Handle, Permits};
+use crate::deliver::{Full, Handle, LagConfig, Permits};
 use crate::ids::{Ids, Mint};
 use crate::journal::{Journaled, Keeping, Unkept};
 use crate::ledger::{Door, Outcome};
 use crate::planted;
 use crate::receipt::{Receipt, Settled};
-use crate::rules::{Parcels, Rules};
+use crate::rules::{Duty, Parcels, Rules};
+use crate::spare::{self, Spare};
 use crate::task;
 use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
@@ -102,6 +103,10 @@ pub struct Outlet {
     pub window: usize,
     /// How long rests in the journal what came back to it.
     pub pause: Duration,
+    /// What is on its way to it by best effort.
+    pub spare: Arc<Spare>,
+    /// How far it may fall behind in the journal.
+    pub lag: LagConfig,
 }
 
 impl Outlet {
@@ -114,7 +119,7 @@ impl Outlet {
 #[derive(Debug)]
 pub struct Intake {
     rules: Arc<Rules>,
-    outlets: Vec<Outlet>,
+    outlets: Arc<[Outlet]>,
     mint: Arc<Mint>,
     budget: Arc<Budget>,
     journal: Option<Journaled>,
@@ -136,7 +141,7 @@ pub enum Acknowledge {
 impl Intake {
     /// An intake under these rules; `outlets` in the order in which the rules number sinks.
     pub fn new(rules: Arc<Rules>, outlets: Vec<Outlet>, mint: Arc<Mint>, budget: Arc<Budget>) -> Self {
-        Self { rules, outlets, mint, budget, journal: None }
+        Self { rules, outlets: outlets.into(), mint, budget, journal: None }
     }
 
     /// The same with a journal, for requests that are to be durable.
@@ -244,7 +249,9 @@ impl Intake {
         let Request { bytes, lease, receiver, acknowledge } = request;
         let body = Body { bytes, wire, index, ids, arrived, receiver, lease };
         let answer = match (&self.journal, acknowledge) {
-            (Some(journal), Acknowledge::Durable) => Answer::Durable(journal.keep(body, parcels, tally)?),
+            (Some(journal), Acknowledge::Durable) => {
+                Answer::Durable(journal.keep(body, parcels, tally, &self.outlets)?)
+            }
             _ => Answer::Delivered(self.deliver(body, &parcels, tally)?),
         };
         Ok(Admitted { answer, records, rejected })
@@ -275,8 +282,11 @@ impl Intake {
             // One permit for each of these shares was counted.
             let Some(mut permits) = permits else { continue };
             let claim = |account: &_, records| receipt.claim(account, records);
-            self.rules.shares(sink, &body, parcels, claim).for_each(|share| permits.send(share));
+            self.rules
+                .shares(Duty::Required, sink, &body, parcels, claim)
+                .for_each(|share| permits.send(share));
         }
+        spare::hand_over(&self.rules, &self.outlets, &body, parcels);
         if planted::is("answer-before-receipt") {
             // Nobody waits, and nothing is given up.
             task::spawn("planted", async move { receipt.settled().await });
@@ -287,7 +297,7 @@ impl Intake {
 
     /// Room for every share at every sink before the first is sent, so that no request is half taken.
     fn reserve(&self, parcels: &Parcels) -> Result<Vec<Option<Permits<'_>>>, Refusal> {
-        let shares = self.rules.shares_per_sink(parcels);
+        let shares = self.rules.shares_per_sink(Duty::Required, parcels);
         let mut permits = Vec::with_capacity(shares.len());
         for (outlet, shares) in self.outlets.iter().zip(shares) {
             permits.push(match shares {

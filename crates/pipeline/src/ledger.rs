@@ -29,13 +29,15 @@ pub enum Outcome {
     Rejected,
     /// Not delivered; the client was told to send it again.
     Abandoned,
+    /// Dropped by policy: for a sink that nobody waits for, which did not keep up.
+    BestEffort,
     /// Given back to the journal, which will have it taken up again.
     Returned,
 }
 
 impl Outcome {
     /// Every outcome, in the order of the equation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Delivered,
         Self::Duplicate,
         Self::Diverted,
@@ -43,6 +45,7 @@ impl Outcome {
         Self::Unrouted,
         Self::Rejected,
         Self::Abandoned,
+        Self::BestEffort,
         Self::Returned,
     ];
 
@@ -56,6 +59,7 @@ impl Outcome {
             Self::Unrouted => "dropped_unrouted",
             Self::Rejected => "dropped_rejected",
             Self::Abandoned => "abandoned",
+            Self::BestEffort => "dropped_best_effort",
             Self::Returned => "returned",
         }
     }

@@ -20,6 +20,7 @@ pub mod receipt;
 pub mod record;
 pub mod route;
 pub mod rules;
+pub mod spare;
 pub mod task;
 pub mod time;
 pub mod units;

@@ -39,12 +39,15 @@ pub trait Keeper: Debug + Send + Sync {
 
     /// Shares that were not sent yet are wanted back.
     fn recalls(&self) -> bool;
+
+    /// What becomes of records that are dropped unsettled.
+    fn unspoken(&self) -> Outcome;
 }
 
 /// A body that is kept, as its keeper knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Where it stands in the journal.
+    /// Where it stands in the journal, if it does.
     pub position: Position,
     /// The memory that it holds while it is on its way, bytes.
     pub bytes: usize,
@@ -76,6 +79,7 @@ impl State {
             Outcome::DeadLettered => inner.result.dead_lettered += records,
             Outcome::Rejected => inner.result.rejected += records,
             Outcome::Abandoned => inner.result.abandoned += records,
+            Outcome::BestEffort => {}
             Outcome::Returned => inner.result.returned += records,
         }
         if inner.result.reason.is_none() {
@@ -231,7 +235,7 @@ impl Claim {
 
     /// Whether the journal has the records, so that it may be left to it when they are sent.
     pub fn is_kept(&self) -> bool {
-        self.state.keeper.is_some()
+        self.state.keeper.as_ref().is_some_and(|(keeper, _)| keeper.unspoken() == Outcome::Returned)
     }
 
     /// Notes why the records are not delivered yet, in case they never will be.
@@ -244,7 +248,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         let reason = self.reason.take();
-        let outcome = if self.is_kept() { Outcome::Returned } else { Outcome::Abandoned };
+        let outcome = self.state.keeper.as_ref().map_or(Outcome::Abandoned, |(keeper, _)| keeper.unspoken());
         self.settle_because(outcome, self.owed, reason.as_deref());
     }
 }

@@ -4,7 +4,7 @@
 use crate::body::{Body, Share};
 use crate::ledger::{Account, Ledger};
 use crate::receipt::Claim;
-use crate::route::{Matcher, Mode, Plan, RouteConfig, RouteFault};
+use crate::route::{Matcher, Mode, Plan, Route, RouteConfig, RouteFault};
 use crate::time::EventWindow;
 use crate::units::Period;
 use crate::wire::json::{Format, JsonOptions};
@@ -54,6 +54,8 @@ pub struct Rules {
     sinks: Vec<Arc<str>>,
     /// For each route, its sinks' accounts in the route's order.
     accounts: Vec<Vec<Arc<Account>>>,
+    /// The same of the sinks that nobody waits for.
+    best_effort: Vec<Vec<Arc<Account>>>,
     unrouted: Arc<Account>,
     limits: Limits,
     window: EventWindow,
@@ -78,13 +80,15 @@ impl Rules {
     pub fn build(config: &RulesConfig, sinks: &[Arc<str>], ledger: &Ledger) -> Result<Self, Vec<RouteFault>> {
         let names: Vec<&str> = sinks.iter().map(|name| &**name).collect();
         let plan = Plan::build(&config.routes, config.route_mode, &config.promote, &names)?;
-        let of_route = |route: &crate::route::Route| {
-            route.sinks.iter().map(|sink| ledger.account(&sinks[*sink], &route.name)).collect()
+        let of = |route: &Route, numbers: &[usize]| {
+            numbers.iter().map(|sink| ledger.account(&sinks[*sink], &route.name)).collect()
         };
-        let accounts = plan.routes().iter().map(of_route).collect();
+        let accounts = plan.routes().iter().map(|route| of(route, &route.sinks)).collect();
+        let best_effort = plan.routes().iter().map(|route| of(route, &route.best_effort)).collect();
         let json = config.json.iter().map(|(receiver, rules)| (receiver.clone(), rules.reading())).collect();
         Ok(Self {
             accounts,
+            best_effort,
             plan,
             sinks: sinks.to_vec(),
             unrouted: ledger.account(NO_SINK, UNROUTED),
@@ -102,7 +106,7 @@ impl Rules {
     /// Every fault of the routes: they were written by another version.
     pub fn restore(config: &RulesConfig, ledger: &Ledger) -> Result<Self, Vec<RouteFault>> {
         let mut sinks: Vec<Arc<str>> = Vec::new();
-        for name in config.routes.iter().flat_map(|route| &route.to) {
+        for name in config.routes.iter().flat_map(|route| route.to.iter().chain(&route.best_effort)) {
             if !sinks.iter().any(|known| **known == **name) {
                 sinks.push(name.as_str().into());
             }
@@ -188,36 +192,57 @@ impl Rules {
     }
 
     /// How many shares each sink gets of a body with these parcels.
-    pub(crate) fn shares_per_sink(&self, parcels: &Parcels) -> Vec<usize> {
+    pub(crate) fn shares_per_sink(&self, duty: Duty, parcels: &Parcels) -> Vec<usize> {
         let mut shares = vec![0; self.sinks.len()];
         for (route, _) in parcels.routed.keys() {
-            for sink in &self.plan.routes()[*route].sinks {
+            for sink in duty.sinks(&self.plan.routes()[*route]) {
                 shares[*sink] += 1;
             }
         }
         shares
     }
 
-    /// What one sink owes of a body; `claim` takes the debt on.
+    /// What one sink gets of a body; `claim` takes the debt on.
     pub(crate) fn shares<'a>(
         &'a self,
+        duty: Duty,
         sink: usize,
         body: &'a Arc<Body>,
         parcels: &'a Parcels,
         mut claim: impl FnMut(&Arc<Account>, u32) -> Claim + 'a,
     ) -> impl Iterator<Item = Share> + 'a {
+        let accounts = match duty {
+            Duty::Required => &self.accounts,
+            Duty::BestEffort => &self.best_effort,
+        };
         parcels.routed.iter().filter_map(move |((route, hour), ranges)| {
             let config = &self.plan.routes()[*route];
-            let at = config.sinks.iter().position(|number| *number == sink)?;
+            let at = duty.sinks(config).iter().position(|number| *number == sink)?;
             let records = ranges.iter().map(|range| range.end - range.start).sum();
             Some(Share {
                 body: Arc::clone(body),
                 ranges: ranges.clone(),
-                claim: claim(&self.accounts[*route][at], records),
+                claim: claim(&accounts[*route][at], records),
                 destination: self.plan.destination(*route, *hour),
                 on_refused: config.on_refused,
             })
         })
+    }
+}
+
+/// Whether somebody waits for a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    Required,
+    BestEffort,
+}
+
+impl Duty {
+    fn sinks(self, route: &Route) -> &[usize] {
+        match self {
+            Self::Required => &route.sinks,
+            Self::BestEffort => &route.best_effort,
+        }
     }
 }
 

@@ -81,7 +81,14 @@ fn house(budget: usize, max_queued_shares: usize, permits: usize) -> House {
         let sink = Arc::clone(sink) as Arc<dyn Sink>;
         let handle =
             Delivery::start(name.into(), sink, config, Arc::clone(&budget), Arc::clone(&letters_dir) as _);
-        Outlet { name: name.into(), handle, window: 1 << 20, pause: Duration::from_millis(10) }
+        Outlet {
+            name: name.into(),
+            handle,
+            window: 1 << 20,
+            pause: Duration::from_millis(10),
+            spare: Arc::default(),
+            lag: Default::default(),
+        }
     };
     let outlets = ["a", "b"].into_iter().zip(&sinks).map(outlet).collect();
     let routes: Vec<RouteConfig> = serde_json::from_str(

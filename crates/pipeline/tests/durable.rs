@@ -3,7 +3,10 @@
 
 mod house;
 
+use forebay_pipeline::admit::Acknowledge;
+use forebay_pipeline::deliver::OnLag;
 use forebay_pipeline::journal::{Compression, JournalError};
+use forebay_pipeline::ledger::Outcome;
 use house::{House, MIB, Mood, Plan, line, lines};
 use std::collections::BTreeSet;
 use std::fs;
@@ -194,4 +197,62 @@ async fn damage_costs_what_it_touches_and_is_counted() {
     assert_eq!(second.stored("a"), (0..9).filter(|number| *number != 4).map(line).collect());
     assert_eq!(second.lost, [("a".to_owned(), 1)]);
     second.emptied().await;
+}
+
+/// In both modes: nobody waits for it, it holds no more than its window, and what it missed is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_nobody_waits_for_costs_nobody_anything() {
+    for acknowledge in [Acknowledge::Delivered, Acknowledge::Durable] {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = Plan { best_effort: &["b"], window: 100_000, acknowledge, ..Plan::default() };
+        let house = House::new(folder.path(), plan).await;
+        house.mood("b", Mood::Down);
+        let padding = "x".repeat(10_000);
+        for number in 0..50 {
+            house.json(&format!("{{\"n\":{number},\"padding\":\"{padding}\"}}\n")).await.unwrap();
+        }
+        house.delivered("a", 50).await;
+        let dropped = house.settled("b", Outcome::BestEffort);
+        assert!((40..=45).contains(&dropped), "{dropped}");
+        house.mood("b", Mood::Well);
+        house.delivered("b", 50 - dropped as usize).await;
+        house.emptied().await;
+        assert_eq!(house.settled("b", Outcome::Delivered) + dropped, 50);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_too_far_behind_refuses_or_loses_the_oldest() {
+    for on_lag in [OnLag::Refuse, OnLag::DropOldest] {
+        let folder = tempfile::tempdir().unwrap();
+        let max_lag = Some((2 * MIB, on_lag));
+        let plan =
+            Plan { to: &["a", "b"], segment_bytes: MIB / 4, max_lag, window: 100_000, ..Plan::default() };
+        let house = House::new(folder.path(), plan).await;
+        house.mood("b", Mood::Down);
+        let padding = "x".repeat(50_000);
+        let mut refused = 0;
+        let mut taken = Vec::new();
+        for number in 0..200 {
+            let record = format!("{{\"n\":{number},\"padding\":\"{padding}\"}}");
+            match house.json(&format!("{record}\n")).await {
+                Ok(()) => taken.push(record),
+                Err(_) => refused += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        house.delivered("a", taken.len()).await;
+        match on_lag {
+            OnLag::Refuse => assert!(refused > 100 && house.lagged("b") == 0, "{refused}"),
+            OnLag::DropOldest => {
+                assert!(refused == 0 && house.lagged("b") > 100, "{}", house.lagged("b"));
+            }
+        }
+        house.mood("b", Mood::Well);
+        house.emptied().await;
+        let lagged = house.lagged("b") as usize;
+        assert_eq!(house.stored("b").len() + lagged, taken.len());
+        assert!(house.stored("b").contains(taken.last().unwrap()), "the newest are kept");
+        assert_eq!(house.stored("a").len(), taken.len());
+    }
 }

@@ -26,6 +26,7 @@ fn plan(conditions: &[&str], mode: Mode) -> Plan {
         when: Some(when(condition)),
         to: vec!["es".to_owned()],
         index: "logs".to_owned(),
+        best_effort: Vec::new(),
         on_refused: Default::default(),
     };
     let routes: Vec<_> = conditions.iter().enumerate().map(route).collect();

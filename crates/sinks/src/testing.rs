@@ -22,6 +22,7 @@ pub(crate) fn share(lines: &str, ids: Ids) -> Share {
         when: None,
         to: vec!["sink".to_owned()],
         index: "logs".to_owned(),
+        best_effort: Vec::new(),
         on_refused: OnRefused::default(),
     };
     let plan = Plan::build(&[route], Mode::default(), &[], &["sink"]).unwrap();

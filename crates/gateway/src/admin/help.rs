@@ -38,6 +38,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("forebay_journal_checkpoints_total", "Times that the cursors were made durable, or had not moved."),
     ("forebay_journal_refused_requests_total", "Requests turned away because the journal was full."),
     ("forebay_journal_failures_total", "Writes and syncs of the journal that failed."),
+    ("forebay_journal_dropped_requests_total", "Requests that a sink lost because it was too far behind."),
+    ("forebay_journal_dropped_records_total", "Records of these requests."),
     ("forebay_journal_lost_requests_total", "Requests found damaged when a sink was to have them."),
 ];
 

@@ -186,6 +186,8 @@ impl Exporter {
             gauge!("forebay_journal_returned_requests", sink()).set(progress.returned as f64);
             gauge!("forebay_journal_window_used_bytes", sink()).set(progress.on_its_way as f64);
             counter!("forebay_journal_lost_requests_total", sink()).absolute(progress.lost);
+            counter!("forebay_journal_dropped_requests_total", sink()).absolute(progress.lagged);
+            counter!("forebay_journal_dropped_records_total", sink()).absolute(progress.lagged_records);
         }
     }
 

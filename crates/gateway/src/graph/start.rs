@@ -93,9 +93,10 @@ impl Foundation {
     pub(super) fn deliver(&self, name: Arc<str>, sink: Arc<dyn Sink>, config: SinkConfig) -> Running {
         let delivery = config.delivery().clone();
         let (window, pause) = (delivery.window_bytes.as_usize(), delivery.retry.max.0);
+        let lag = delivery.lag.clone();
         let letters = Arc::clone(&self.dead_letters) as _;
         let handle = Delivery::start(Arc::clone(&name), sink, delivery, Arc::clone(&self.budget), letters);
-        let outlet = Outlet { name: Arc::clone(&name), handle, window, pause };
+        let outlet = Outlet { name: Arc::clone(&name), handle, window, pause, spare: Arc::default(), lag };
         Running { name, config, outlet }
     }
 

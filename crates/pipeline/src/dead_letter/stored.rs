@@ -128,6 +128,7 @@ impl Replay {
             when: None,
             to: vec!["letters".to_owned()],
             index: "letters".to_owned(),
+            best_effort: Vec::new(),
             on_refused: OnRefused::Reject,
         };
         let plan = Plan::build(&[every], Mode::FirstMatch, &[], &["letters"])

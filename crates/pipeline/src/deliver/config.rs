@@ -21,6 +21,32 @@ pub struct DeliveryConfig {
     /// With a disk journal: most bytes of requests that may be on their way to this sink at once. What is beyond waits on disk.
     /// Default `64MiB`; never more than an eighth of the memory budget.
     pub window_bytes: ByteSize,
+    /// With a disk journal: how far this sink may fall behind.
+    pub lag: LagConfig,
+}
+
+/// How far a sink may fall behind in the journal, and what happens then.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "DeliveryLag")]
+pub struct LagConfig {
+    /// Most bytes of the journal, in whole files of `journal.segment_bytes`, that may be kept for this sink. Default: as much as the
+    /// journal may hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<ByteSize>,
+    /// What happens beyond.
+    pub on_lag: OnLag,
+}
+
+/// What happens when a sink has fallen too far behind.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLag {
+    /// Clients are told to try again, until the sink has caught up.
+    #[default]
+    Refuse,
+    /// The sink loses the oldest requests that it has not had, a file at a time, and they are counted. The other sinks get them.
+    DropOldest,
 }
 
 /// Bounds of one payload. A payload leaves as soon as there is room on the way, and grows only while there is none.
@@ -79,6 +105,7 @@ impl Default for DeliveryConfig {
             retry: RetryConfig::default(),
             max_queued_shares: 65_536,
             window_bytes: ByteSize::mib(64),
+            lag: LagConfig::default(),
         }
     }
 }
@@ -132,9 +159,10 @@ const LARGEST_BATCH: ByteSize = ByteSize::mib(1_024);
 impl DeliveryConfig {
     /// Settings that cannot be right: path, seen from here, and what is wrong.
     pub fn faults(&self) -> Vec<(&'static str, String)> {
-        let Self { batch, concurrency, retry, max_queued_shares, window_bytes } = self;
+        let Self { batch, concurrency, retry, max_queued_shares, window_bytes, lag } = self;
         let checks = [
             (batch.max_bytes.0 > 0, "batch.max_bytes", "must be at least 1".to_owned()),
+            (lag.max_bytes.is_none_or(|most| most.0 > 0), "lag.max_bytes", "must be at least 1".to_owned()),
             (window_bytes.0 > 0, "window_bytes", "must be at least 1".to_owned()),
             (batch.max_bytes <= LARGEST_BATCH, "batch.max_bytes", format!("must be at most {LARGEST_BATCH}")),
             (batch.max_records > 0, "batch.max_records", "must be at least 1".to_owned()),
@@ -209,10 +237,12 @@ mod tests {
             },
             max_queued_shares: 1,
             window_bytes: ByteSize(0),
+            lag: LagConfig { max_bytes: Some(ByteSize(0)), on_lag: OnLag::DropOldest },
         };
         let paths: Vec<&str> = config.faults().into_iter().map(|(path, _)| path).collect();
         let expected = [
             "batch.max_bytes",
+            "lag.max_bytes",
             "window_bytes",
             "batch.max_records",
             "batch.min_bytes",

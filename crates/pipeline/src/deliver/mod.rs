@@ -26,7 +26,7 @@ mod stats;
 mod tests;
 mod throttle;
 
-pub use config::{BatchConfig, ConcurrencyConfig, DeliveryConfig, RetryConfig};
+pub use config::{BatchConfig, ConcurrencyConfig, DeliveryConfig, LagConfig, OnLag, RetryConfig};
 pub use handle::{Delivery, Full, Handle, Permits};
 pub use lanes::MAX_LANES;
 pub use stats::{DeliveryState, DeliveryStats, RetryKind};

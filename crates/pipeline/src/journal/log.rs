@@ -6,7 +6,7 @@
 //! A segment is never appended to after an error or a restart: the next one begins where the last known good frame ended, and
 //! whatever was left behind in the old one is overruled.
 
-use super::frame::{self, Frame, Label, frame_len};
+use super::frame::{self, Frame, HEAD_BYTES, Head, Label, frame_len};
 use super::segment::{self, Position, SEGMENT_HEAD_BYTES};
 use super::storage::{Appender, Storage};
 use super::walk::Extent;
@@ -344,4 +344,13 @@ pub fn read(storage: &impl Storage, position: Position) -> io::Result<Frame> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "another frame stands here"));
     }
     Ok(frame)
+}
+
+/// Reads the head of a frame.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_head(storage: &impl Storage, position: Position) -> io::Result<Head> {
+    let bytes = storage.read(&segment::name_of(position.base), position.offset, HEAD_BYTES)?;
+    Head::read(&bytes).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))
 }

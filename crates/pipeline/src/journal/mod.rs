@@ -156,6 +156,11 @@ impl<S: Storage> Journal<S> {
         Arc::clone(&self.cursors)
     }
 
+    /// Where it lies.
+    pub fn storage(&self) -> &Arc<S> {
+        &self.storage
+    }
+
     /// The segments, as far as they are durable.
     pub fn extents(&self) -> Vec<Extent> {
         self.log.extents()

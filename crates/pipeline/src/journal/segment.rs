@@ -40,7 +40,7 @@ pub fn head(base: u64, created: i64, salt: u64) -> Vec<u8> {
 }
 
 /// Where a frame stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     pub sequence: u64,
     /// The first frame of its segment.

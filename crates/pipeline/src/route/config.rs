@@ -24,8 +24,14 @@ pub struct RouteConfig {
     /// Which records take this route. Left out: all that reach it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
-    /// Names of the sinks that receive the records. All of them must take a record before its client is answered.
+    /// Names of the sinks that receive the records. All of them must take a record before its client is answered, or (with
+    /// `acknowledge: durable`) before the journal lets go of it.
     pub to: Vec<String>,
+    /// Names of further sinks that get the records if they keep up. Nobody waits for them: what does not fit into such a sink's
+    /// `delivery.window_bytes`, or cannot be delivered, is dropped and counted, and so is what is on its way to it when the process
+    /// ends. They take no part in the journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub best_effort: Vec<String>,
     /// The destination's name in the sink: an Elasticsearch index, or a file. `%Y` `%m` `%d` `%H` (and `%G` `%V` for ISO weeks, `%j` for the
     /// day of the year) are filled from the event's time in UTC. Must make valid Elasticsearch index names: lower case.
     pub index: String,

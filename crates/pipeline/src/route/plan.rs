@@ -29,6 +29,8 @@ pub struct Route {
     pub name: Arc<str>,
     /// Numbers of the sinks in the configuration's order.
     pub sinks: Vec<usize>,
+    /// The same of those that nobody waits for.
+    pub best_effort: Vec<usize>,
     pub on_refused: OnRefused,
     predicate: Predicate,
     template: Template,
@@ -124,20 +126,25 @@ impl Route {
         if config.to.is_empty() {
             faults.push(RouteFault::new(at("to"), "a route needs at least one sink"));
         }
-        let mut numbers = Vec::new();
-        for (i, name) in config.to.iter().enumerate() {
-            match sinks.iter().position(|sink| sink == name) {
-                Some(sink) if numbers.contains(&sink) => {
-                    faults.push(RouteFault::new(at(&format!("to[{i}]")), "this sink is named twice"));
+        let mut resolve = |list: &str, named: &[String], taken: &[usize]| {
+            let mut numbers = Vec::new();
+            for (i, name) in named.iter().enumerate() {
+                match sinks.iter().position(|sink| sink == name) {
+                    Some(sink) if numbers.contains(&sink) || taken.contains(&sink) => {
+                        faults.push(RouteFault::new(at(&format!("{list}[{i}]")), "this sink is named twice"));
+                    }
+                    Some(sink) => numbers.push(sink),
+                    None => faults.push(RouteFault {
+                        path: at(&format!("{list}[{i}]")),
+                        message: format!("there is no sink `{name}`"),
+                        unknown_sink: Some(name.clone()),
+                    }),
                 }
-                Some(sink) => numbers.push(sink),
-                None => faults.push(RouteFault {
-                    path: at(&format!("to[{i}]")),
-                    message: format!("there is no sink `{name}`"),
-                    unknown_sink: Some(name.clone()),
-                }),
             }
-        }
+            numbers
+        };
+        let numbers = resolve("to", &config.to, &[]);
+        let best_effort = resolve("best_effort", &config.best_effort, &numbers);
         let mut found = Vec::new();
         let predicate = match &config.when {
             Some(when) => Predicate::compile(when, &at("when"), fields, &mut found),
@@ -151,6 +158,7 @@ impl Route {
         Self {
             name: config.name.as_str().into(),
             sinks: numbers,
+            best_effort,
             on_refused: config.on_refused,
             predicate,
             template,

@@ -41,6 +41,7 @@ fn plan() -> Plan {
         when: None,
         to: vec!["sink".to_owned()],
         index: "logs".to_owned(),
+        best_effort: Vec::new(),
         on_refused: OnRefused::default(),
     };
     Plan::build(&[route], Mode::default(), &promoted(), &["sink"]).unwrap()

@@ -5,9 +5,11 @@ use forebay_pipeline::admit::{Acknowledge, Intake, Outlet, Request};
 use forebay_pipeline::body::Share;
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::dead_letter::{DeadLetterConfig, DeadLetterDir};
-use forebay_pipeline::deliver::{Delivery, DeliveryConfig, Encoder, Payload, RetryConfig, Sink, Verdicts};
+use forebay_pipeline::deliver::{
+    Delivery, DeliveryConfig, Encoder, LagConfig, OnLag, Payload, RetryConfig, Sink, Verdicts,
+};
 use forebay_pipeline::journal::{Compression, JournalConfig, JournalError, Service};
-use forebay_pipeline::ledger::Ledger;
+use forebay_pipeline::ledger::{Ledger, Outcome};
 use forebay_pipeline::route::{Mode, RouteConfig};
 use forebay_pipeline::rules::{Rules, RulesConfig};
 use forebay_pipeline::units::{ByteSize, Period};
@@ -108,6 +110,12 @@ impl Sink for Recorder {
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub to: &'static [&'static str],
+    /// Sinks that nobody waits for.
+    pub best_effort: &'static [&'static str],
+    /// How requests are answered.
+    pub acknowledge: Acknowledge,
+    /// Most bytes that a sink may hold of the journal, and what becomes of more.
+    pub max_lag: Option<(usize, OnLag)>,
     /// The index of what is not odd.
     pub index: &'static str,
     pub window: usize,
@@ -122,6 +130,9 @@ impl Default for Plan {
     fn default() -> Self {
         Self {
             to: &["a"],
+            best_effort: &[],
+            acknowledge: Acknowledge::Durable,
+            max_lag: None,
             index: "even",
             window: MIB,
             max_bytes: 256 * MIB,
@@ -134,6 +145,7 @@ impl Default for Plan {
 }
 
 pub struct House {
+    acknowledge: Acknowledge,
     intake: Intake,
     service: Arc<Service>,
     pub ledger: Arc<Ledger>,
@@ -164,7 +176,8 @@ impl House {
         let letters_dir = Arc::new(DeadLetterDir::open(&config).unwrap());
         let ledger = Arc::new(Ledger::default());
         let budget = Budget::with_reserve(64 * MIB, 8 * MIB);
-        let names: Vec<String> = plan.to.iter().map(|name| (*name).to_owned()).collect();
+        let names: Vec<String> =
+            plan.to.iter().chain(plan.best_effort).map(|name| (*name).to_owned()).collect();
         let config = JournalConfig {
             path: folder.to_owned(),
             max_bytes: ByteSize(plan.max_bytes as u64),
@@ -187,7 +200,11 @@ impl House {
                 blocked_pause: Period::millis(20),
                 ..RetryConfig::default()
             };
-            let config = DeliveryConfig { retry, ..DeliveryConfig::default() };
+            let mut config = DeliveryConfig { retry, ..DeliveryConfig::default() };
+            if let Some((bytes, on_lag)) = plan.max_lag {
+                config.lag = LagConfig { max_bytes: Some(ByteSize(bytes as u64)), on_lag };
+            }
+            let lag = config.lag.clone();
             let sink = Arc::clone(sink) as Arc<dyn Sink>;
             let letters = Arc::clone(&letters_dir) as _;
             let handle = Delivery::start(name.as_str().into(), sink, config, Arc::clone(&budget), letters);
@@ -196,22 +213,33 @@ impl House {
                 handle,
                 window: plan.window,
                 pause: Duration::from_millis(20),
+                spare: Arc::default(),
+                lag,
             }
         };
         let outlets: Vec<Outlet> = sinks.iter().map(outlet).collect();
-        let rules = rules(&plan, &names);
+        let rules = rules(&plan);
         let names: Vec<Arc<str>> = names.iter().map(|name| name.as_str().into()).collect();
         let built = Arc::new(Rules::build(&rules, &names, &ledger).unwrap());
         let journaled = service.attach(&rules, &built, &outlets)?;
         let intake = Intake::new(built, outlets, Arc::default(), Arc::clone(&budget)).with_journal(journaled);
-        Ok(Self { intake, service, ledger, budget, sinks, lost: opened.lost, _letters: letters })
+        Ok(Self {
+            acknowledge: plan.acknowledge,
+            intake,
+            service,
+            ledger,
+            budget,
+            sinks,
+            lost: opened.lost,
+            _letters: letters,
+        })
     }
 
     /// Sends a body, and waits for the answer.
     pub async fn json(&self, body: &str) -> Result<(), String> {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let lease = self.budget.lease(bytes.len()).map_err(|error| error.to_string())?;
-        let acknowledge = Acknowledge::Durable;
+        let acknowledge = self.acknowledge;
         let request = Request { bytes, lease, receiver: "json".into(), acknowledge };
         let door = self.ledger.door("json");
         let admitted =
@@ -247,6 +275,16 @@ impl House {
     /// Requests that a sink has not finished.
     pub fn behind(&self, sink: &str) -> u64 {
         self.service.progress().iter().find(|progress| *progress.sink == *sink).unwrap().behind
+    }
+
+    pub fn settled(&self, sink: &str, outcome: Outcome) -> u64 {
+        let accounts = self.ledger.accounts();
+        accounts.iter().filter(|account| *account.sink == *sink).map(|account| account.settled(outcome)).sum()
+    }
+
+    /// Requests that a sink lost because it was too far behind.
+    pub fn lagged(&self, sink: &str) -> u64 {
+        self.service.progress().iter().find(|progress| *progress.sink == *sink).unwrap().lagged
     }
 
     pub fn owed(&self) -> u64 {
@@ -308,10 +346,10 @@ impl House {
     }
 }
 
-fn rules(plan: &Plan, names: &[String]) -> RulesConfig {
+fn rules(plan: &Plan) -> RulesConfig {
     let routes: Vec<RouteConfig> = serde_json::from_value(serde_json::json!([
-        { "name": "odd", "to": names, "index": "odd", "when": { "field": "odd", "equals": true } },
-        { "name": "all", "to": names, "index": plan.index },
+        { "name": "odd", "to": plan.to, "best_effort": plan.best_effort, "index": "odd", "when": { "field": "odd", "equals": true } },
+        { "name": "all", "to": plan.to, "best_effort": plan.best_effort, "index": plan.index },
     ]))
     .unwrap();
     RulesConfig {

@@ -126,7 +126,14 @@ async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receiver
         json: config.json_rules(),
     };
     let rules = Arc::new(Rules::build(&rules, &["sink".into()], &ledger).unwrap());
-    let outlets = vec![Outlet { name: "sink".into(), handle, window: MIB, pause: Duration::from_millis(10) }];
+    let outlets = vec![Outlet {
+        name: "sink".into(),
+        handle,
+        window: MIB,
+        pause: Duration::from_millis(10),
+        spare: Arc::default(),
+        lag: Default::default(),
+    }];
     let intake = Arc::new(Intake::new(rules, outlets, Arc::default(), budget));
     let shutdown = CancellationToken::new();
     let started =

@@ -2,6 +2,7 @@
 //! while the sink keeps up, and by a [consumer](consumer) from disk when it does not.
 
 mod consumer;
+mod lag;
 mod service;
 mod tap;
 mod writer;

@@ -65,6 +65,8 @@ pub enum Unkept {
     Failed { reason: String },
     #[error("too many requests wait for the journal")]
     Busy,
+    #[error("sink {sink} is too far behind")]
+    Behind { sink: Arc<str> },
 }
 
 /// What is durable, and who is to have it.
@@ -94,6 +96,8 @@ pub struct JournalStats {
     pub failures: AtomicU64,
     pub full: AtomicBool,
     pub failing: AtomicBool,
+    /// The sink that clients wait for, because it is too far behind.
+    pub waits_for: Mutex<Option<Arc<str>>>,
 }
 
 /// How far one sink has come.
@@ -107,6 +111,9 @@ pub struct Progress {
     pub on_its_way: u64,
     /// Frames that were damaged and are lost to it, since the start.
     pub lost: u64,
+    /// Frames, and their records, that it lost because it was too far behind, since the start.
+    pub lagged: u64,
+    pub lagged_records: u64,
 }
 
 /// An open journal with everything that runs around it.
@@ -159,6 +166,7 @@ impl Service {
             published: Arc::clone(&published),
             stats: Arc::clone(&stats),
             max_bytes: config.max_bytes.0,
+            newest: 0,
         };
         let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(|| writer.run())?;
         let service = Self {
@@ -205,7 +213,8 @@ impl Service {
             self.cursors.lock().0.entry(outlet.name.to_string()).or_insert_with(|| Cursor::at(end));
             let (window, pause) = (outlet.window.min(window), outlet.pause);
             let cursors = Arc::clone(&self.cursors);
-            let tap = Tap::new(Arc::clone(&outlet.name), outlet.handle.clone(), cursors, window, pause);
+            let (name, handle) = (Arc::clone(&outlet.name), outlet.handle.clone());
+            let tap = Tap::new(name, handle, cursors, window, pause, outlet.lag.clone());
             let before = old.iter().find(|tap| tap.sink == outlet.name).map(|tap| tap.handle.clone());
             let consumer = Consumer {
                 tap: Arc::clone(&tap),
@@ -295,6 +304,8 @@ impl Service {
             returned: tap.parked() as u64,
             on_its_way: tap.used() as u64,
             lost: tap.lost.load(Relaxed),
+            lagged: tap.lagged.load(Relaxed),
+            lagged_records: tap.lagged_records.load(Relaxed),
         };
         published.taps.iter().map(of).collect()
     }
@@ -346,6 +357,10 @@ impl Journaled {
             stats.refused_full.fetch_add(1, Relaxed);
             return Err(Unkept::Full { used: stats.bytes.load(Relaxed), max: self.service.max_bytes() });
         }
+        if let Some(sink) = stats.waits_for.lock().clone() {
+            stats.refused_full.fetch_add(1, Relaxed);
+            return Err(Unkept::Behind { sink });
+        }
         Ok(())
     }
 
@@ -353,7 +368,14 @@ impl Journaled {
     ///
     /// # Errors
     /// Too many wait for it.
-    pub(crate) fn keep(&self, body: Body, parcels: Parcels, tally: Tally) -> Result<Keeping, Unkept> {
+    pub(crate) fn keep(
+        &self,
+        body: Body,
+        parcels: Parcels,
+        tally: Tally,
+        outlets: &Arc<[Outlet]>,
+    ) -> Result<Keeping, Unkept> {
+        self.has_room()?;
         let (answer, kept) = oneshot::channel();
         let label = self.label(&body);
         let packed = match self.service.config.compression {
@@ -361,7 +383,8 @@ impl Journaled {
             Compression::Zstd => self.pack(&body.bytes)?,
         };
         let rules = Arc::clone(&self.rules);
-        let job = Job { body: Arc::new(body), parcels, rules, label, packed, tally, answer };
+        let outlets = Arc::clone(outlets);
+        let job = Job { body: Arc::new(body), parcels, rules, outlets, label, packed, tally, answer };
         self.service.tasks.try_send(Task::Keep(Box::new(job))).map_err(|_| Unkept::Busy)?;
         Ok(Keeping(kept))
     }

@@ -4,12 +4,14 @@
 //! from disk by its [consumer](super::consumer), within a window of memory, until it has caught up.
 
 use crate::body::Body;
-use crate::deliver::Handle;
+use crate::deliver::{Handle, LagConfig};
 use crate::journal::SharedCursors;
 use crate::journal::segment::Position;
+use crate::journal::walk::Extent;
+use crate::ledger::Outcome;
 use crate::planted;
 use crate::receipt::{Keeper, Kept, Receipt, Settled};
-use crate::rules::{Parcels, Rules};
+use crate::rules::{Duty, Parcels, Rules};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,8 +42,13 @@ pub(super) struct Tap {
     pub moved: Notify,
     recalls: AtomicBool,
     closed: AtomicBool,
+    /// How far it may fall behind.
+    pub cap: LagConfig,
     /// Frames that were damaged when they were to be read.
     pub lost: AtomicU64,
+    /// Frames and records that it lost because it was too far behind.
+    pub lagged: AtomicU64,
+    pub lagged_records: AtomicU64,
     pub returned: AtomicU64,
 }
 
@@ -73,6 +80,7 @@ impl Tap {
         cursors: SharedCursors,
         window: usize,
         pause: Duration,
+        cap: LagConfig,
     ) -> Arc<Self> {
         let next = cursors.lock().0.get(&*sink).map_or(0, |cursor| cursor.low());
         Arc::new(Self {
@@ -85,7 +93,10 @@ impl Tap {
             moved: Notify::new(),
             recalls: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            cap,
             lost: AtomicU64::new(0),
+            lagged: AtomicU64::new(0),
+            lagged_records: AtomicU64::new(0),
             returned: AtomicU64::new(0),
         })
     }
@@ -126,7 +137,7 @@ impl Tap {
         drop(flow);
         let receipt = self.receipt(position, bytes, false);
         let claim = |account: &_, records| receipt.claim(account, records);
-        rules.shares(sink, body, parcels, claim).for_each(|share| permits.send(share));
+        rules.shares(Duty::Required, sink, body, parcels, claim).for_each(|share| permits.send(share));
         receipt.seal();
     }
 
@@ -173,7 +184,7 @@ impl Tap {
             Debt::Known => receipt.reclaim(account, records),
         };
         // All debts are taken on before the first share may be settled, so none is missing from the books while it waits for room.
-        let shares: Vec<_> = rules.shares(sink, &body, &parcels, claim).collect();
+        let shares: Vec<_> = rules.shares(Duty::Required, sink, &body, &parcels, claim).collect();
         receipt.seal();
         drop(body);
         for share in shares {
@@ -205,6 +216,19 @@ impl Tap {
     /// The frames before `end` that this sink has not finished.
     pub(super) fn lag(&self, end: u64) -> u64 {
         self.cursors.lock().0.get(&*self.sink).map_or(0, |cursor| cursor.unfinished_in(&(0..end)))
+    }
+
+    /// Bytes of the segments that are kept for this sink.
+    pub(super) fn held_bytes(&self, extents: &[Extent]) -> u64 {
+        let cursors = self.cursors.lock();
+        let Some(cursor) = cursors.0.get(&*self.sink) else { return 0 };
+        let is_held = |extent: &&Extent| cursor.unfinished_in(&(extent.base..extent.end)) > 0;
+        extents.iter().filter(is_held).map(|extent| extent.len).sum()
+    }
+
+    /// Whether a frame has been handed over, or is just being, or need not be.
+    pub(super) fn is_taken(&self, sequence: u64) -> bool {
+        sequence <= self.flow.lock().next || self.is_finished(sequence)
     }
 
     /// The first frame to be handed over next, in order.
@@ -307,5 +331,9 @@ impl Keeper for Tap {
 
     fn recalls(&self) -> bool {
         self.recalls.load(Relaxed)
+    }
+
+    fn unspoken(&self) -> Outcome {
+        Outcome::Returned
     }
 }

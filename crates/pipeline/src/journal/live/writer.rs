@@ -3,8 +3,9 @@
 //! While one group is being synced the next one gathers, so that the number of syncs follows the speed of the disk and not the number
 //! of requests.
 
+use super::lag;
 use super::service::{JournalStats, Published, Unkept};
-use crate::admit::Tally;
+use crate::admit::{Outlet, Tally};
 use crate::body::Body;
 use crate::budget::Lease;
 use crate::journal::log::{AppendError, Entry};
@@ -14,7 +15,8 @@ use crate::journal::{Journal, frame::Label};
 use crate::ledger::Outcome;
 use crate::planted;
 use crate::receipt::Receipt;
-use crate::rules::{Parcels, Rules};
+use crate::rules::{Duty, Parcels, Rules};
+use crate::spare;
 use crate::task;
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,6 +43,8 @@ pub(super) struct Job {
     pub body: Arc<Body>,
     pub parcels: Parcels,
     pub rules: Arc<Rules>,
+    /// Of those sinks too that nobody waits for.
+    pub outlets: Arc<[Outlet]>,
     pub label: Label,
     /// The body as zstd, with the memory that it holds.
     pub packed: Option<(Vec<u8>, Lease)>,
@@ -64,6 +68,8 @@ pub(super) struct Writer<S: Storage> {
     pub published: Arc<Mutex<Published>>,
     pub stats: Arc<JournalStats>,
     pub max_bytes: u64,
+    /// The newest segment that is known, by its first frame.
+    pub newest: u64,
 }
 
 impl<S: Storage> Writer<S> {
@@ -73,13 +79,20 @@ impl<S: Storage> Writer<S> {
         loop {
             let wait = checkpoint_at.saturating_duration_since(Instant::now());
             let closes = match self.tasks.recv_timeout(wait) {
-                Ok(Task::Keep(first)) => self.guarded(first),
+                Ok(Task::Keep(first)) => {
+                    let closes = self.guarded(first);
+                    if self.rolled() {
+                        // A file is full: perhaps another can go, or some sink is too far behind.
+                        checkpoint_at = Instant::now();
+                    }
+                    closes
+                }
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => true,
                 Err(RecvTimeoutError::Timeout) => false,
             };
             if closes || checkpoint_at <= Instant::now() {
                 self.checkpoint();
-                let is_full = self.stats.full.load(Relaxed);
+                let is_full = self.stats.full.load(Relaxed) || self.stats.waits_for.lock().is_some();
                 checkpoint_at =
                     Instant::now() + if is_full { CHECKPOINT_WHEN_FULL } else { CHECKPOINT_EVERY };
             }
@@ -200,7 +213,7 @@ impl<S: Storage> Writer<S> {
         for (job, position) in written {
             self.stats.written_bytes.fetch_add(u64::from(position.len), Relaxed);
             self.stats.frames.fetch_add(1, Relaxed);
-            let shares = job.rules.shares_per_sink(&job.parcels);
+            let shares = job.rules.shares_per_sink(Duty::Required, &job.parcels);
             let is_gone = |(sink, shares): (&Arc<str>, &usize)| {
                 *shares > 0 && !taps.iter().any(|tap| tap.sink == *sink)
             };
@@ -219,8 +232,27 @@ impl<S: Storage> Writer<S> {
         }
     }
 
+    /// Whether a segment has been begun since the last question.
+    fn rolled(&mut self) -> bool {
+        let newest = self.published.lock().extents.last().map_or(0, |extent| extent.base);
+        std::mem::replace(&mut self.newest, newest) != newest
+    }
+
+    /// Sees to sinks that are too far behind.
+    fn mind_the_lag(&self) {
+        let extents = self.journal.extents();
+        let taps = self.published.lock().taps.clone();
+        lag::drop_oldest(&**self.journal.storage(), &taps, &extents);
+        let waits_for = lag::makes_clients_wait(&taps, &extents);
+        let before = std::mem::replace(&mut *self.stats.waits_for.lock(), waits_for.clone());
+        if let (None, Some(sink)) = (&before, &waits_for) {
+            tracing::warn!(%sink, "too far behind: clients are told to try again");
+        }
+    }
+
     /// Makes the cursors durable and frees what every sink has finished.
     fn checkpoint(&mut self) {
+        self.mind_the_lag();
         match self.journal.checkpoint() {
             Ok(()) => self.stats.checkpoints.fetch_add(1, Relaxed),
             Err(error) => {
@@ -248,6 +280,7 @@ impl Job {
             let unrouted = self.parcels.unrouted;
             receipt.claim(self.rules.unrouted(), unrouted).settle(Outcome::Unrouted, unrouted);
         }
+        spare::hand_over(&self.rules, &self.outlets, &self.body, &self.parcels);
         self.tally.admitted();
         // A client that has gone away is none to be told.
         let _ = self.answer.send(Ok(()));
