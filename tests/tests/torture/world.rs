@@ -1,0 +1,203 @@
+//! The gateway between its clients and an Elasticsearch behind the proxy, on a disk that can fail; and what happens to it.
+
+use crate::schedule::{EVENTS, Event};
+use crate::settings::{Acknowledge, Settings};
+use anyhow::{Context, Result, ensure};
+use forebay_tests::disk_faults::{Disk, DiskFault, Shim};
+use forebay_tests::elasticsearch::Options;
+use forebay_tests::fault_proxy::FaultProxy;
+use forebay_tests::seeded::Random;
+use forebay_tests::{Elasticsearch, Gateway, wait_until};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+/// Until a gateway whose clients wait is empty.
+const SETTLED_WITHIN: Duration = Duration::from_secs(90);
+/// How long a disk fails, in milliseconds.
+const DISK_FAILS_MS: std::ops::Range<u64> = 1_500..3_500;
+
+/// Index names begin so, followed by the lane.
+pub const INDEX: &str = "project-ai-torture-";
+
+#[derive(Debug)]
+pub struct World {
+    pub node: Elasticsearch,
+    pub proxy: FaultProxy,
+    pub gateway: Gateway,
+    pub disk: Box<dyn Disk>,
+    settings: Settings,
+    /// How often each event happened, in the order of [`Event::ALL`].
+    pub happened: [u64; EVENTS],
+    reloads: u64,
+}
+
+impl World {
+    pub fn start(settings: &Settings) -> Result<Self> {
+        let node = Elasticsearch::start(Options { heap_mib: 1_024, ..Options::default() })?;
+        for lane in ["a", "b", "c"] {
+            let index = json!({
+                "settings": {"number_of_replicas": 0, "refresh_interval": "-1"},
+                "mappings": {"dynamic": false, "properties": {"status": {"type": "integer"}}},
+            });
+            node.put(&format!("/{INDEX}{lane}"), &index)?;
+        }
+        let proxy = FaultProxy::start(&node.url())?;
+        let disk = Box::new(Shim::build()?);
+        let mut gateway = Gateway::prepare()?;
+        let mut environment = disk.environment(&folders(&gateway));
+        environment.extend(settings.environment.iter().cloned());
+        gateway.set_environment(environment);
+        gateway.configure(&configuration(settings, &proxy.url(), 0))?;
+        gateway.start_again()?;
+        let settings = settings.clone();
+        Ok(Self { node, proxy, gateway, disk, settings, happened: [0; EVENTS], reloads: 0 })
+    }
+
+    /// Makes it happen, and waits until the gateway is ready again.
+    pub fn happen(&mut self, event: Event, random: &mut Random) -> Result<()> {
+        match event {
+            Event::Kill | Event::TornTail => {
+                self.gateway.kill9()?;
+                if event == Event::TornTail {
+                    self.tear(random)?;
+                }
+                thread::sleep(Duration::from_millis(random.below(500)));
+                self.gateway.start_again()?;
+            }
+            Event::Terminate => {
+                self.terminate()?;
+                self.gateway.start_again()?;
+            }
+            Event::DiskFull => self.fail_disk(DiskFault::Full, random)?,
+            Event::DiskBroken => self.fail_disk(DiskFault::Broken, random)?,
+            Event::Reload => {
+                self.reloads += 1;
+                let configuration = configuration(&self.settings, &self.proxy.url(), self.reloads);
+                self.gateway.configure(&configuration)?;
+                self.gateway.sighup()?;
+            }
+        }
+        self.happened[event as usize] += 1;
+        Ok(())
+    }
+
+    /// Ends the gateway in order: its exit code must be 0, and its last line a ledger that balances.
+    pub fn terminate(&mut self) -> Result<()> {
+        let (status, line) = self.gateway.sigterm_and_wait()?;
+        let ledger: Value = serde_json::from_str(&line).with_context(|| format!("no ledger: {line}"))?;
+        let is_closed = ledger["message"] == "ledger" && ledger["balanced"] == true;
+        ensure!(status.code() == Some(0) && is_closed, "SIGTERM: {status}, {line}");
+        Ok(())
+    }
+
+    /// At a quiet point: nothing is owed or held, both equations hold, nothing has panicked.
+    pub fn check_books(&self) -> Result<()> {
+        self.gateway.balanced_ledger(SETTLED_WITHIN)?;
+        wait_until("the budget to be given back", SETTLED_WITHIN, || {
+            Ok((self.gateway.metrics()?.sum("forebay_memory_budget_used_bytes", &[]) == 0.0).then_some(()))
+        })?;
+        let panics = self.gateway.metrics()?.sum("forebay_task_panics_total", &[]);
+        ensure!(panics == 0.0, "{panics} tasks have panicked");
+        Ok(())
+    }
+
+    /// Every line of the dead letters.
+    pub fn letters(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for file in files(&self.gateway.folder().join("letters"))? {
+            lines.extend(fs::read_to_string(file)?.lines().map(str::to_owned));
+        }
+        Ok(lines)
+    }
+
+    fn fail_disk(&self, fault: DiskFault, random: &mut Random) -> Result<()> {
+        self.disk.fail(fault)?;
+        thread::sleep(Duration::from_millis(random.within(DISK_FAILS_MS)));
+        self.disk.mend()
+    }
+
+    /// Half a record behind the end of the newest file of letters and of the journal: what was synced stays as it is.
+    fn tear(&self, random: &mut Random) -> Result<()> {
+        for (folder, suffix) in [("letters", ".jsonl"), ("journal", ".segment")] {
+            let mut all = files(&self.gateway.folder().join(folder))?;
+            all.retain(|file| file.to_string_lossy().ends_with(suffix));
+            let Some(newest) = all.last() else { continue };
+            let mut file = File::options().append(true).open(newest)?;
+            let size = random.within(1..5_000) as usize;
+            let torn: Vec<u8> = match folder {
+                "letters" => br#"{"buried_at":"2026-01-01T00:00:00Z","reason":"to"#.to_vec(),
+                _ => (0..size).map(|_| random.next() as u8).collect(),
+            };
+            file.write_all(&torn)?;
+        }
+        Ok(())
+    }
+}
+
+/// The folders whose files fail with the disk.
+fn folders(gateway: &Gateway) -> Vec<PathBuf> {
+    ["letters", "journal"].map(|name| gateway.folder().join(name)).to_vec()
+}
+
+/// A folder's files by name, which is their age too; none if it is not there.
+fn files(folder: &std::path::Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    if folder.exists() {
+        for entry in fs::read_dir(folder)? {
+            files.push(entry?.path());
+        }
+    }
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// The configuration after so many reloads. Whatever changes, a record's index stays: its id tells a copy only there.
+fn configuration(settings: &Settings, endpoint: &str, reloads: u64) -> String {
+    let acknowledge = match settings.acknowledge {
+        Acknowledge::Delivered => "",
+        Acknowledge::Durable => {
+            "acknowledge: durable\n\
+             journal: {path: \"{dir}/journal\", max_bytes: 256MiB, segment_bytes: 8MiB, compression: none}\n"
+        }
+    };
+    let is_changed = !reloads.is_multiple_of(2);
+    let (route, more, sink) = if is_changed {
+        let sink = "  extra: {type: file, path: \"{dir}/extra\"}\n";
+        (
+            "renamed",
+            format!(
+                "- {{name: added, when: {{field: lane, equals: c}}, to: [es, extra], index: {INDEX}c}}\n"
+            ),
+            sink,
+        )
+    } else {
+        ("lane-a", String::new(), "")
+    };
+    format!(
+        r#"{acknowledge}
+receivers:
+  otlp:
+    grpc: {{listen: "127.0.0.1:{{otlp_grpc}}"}}
+    http: {{listen: "127.0.0.1:{{otlp_http}}"}}
+    ack_timeout: 2s
+  json: {{listen: "127.0.0.1:{{json}}", ack_timeout: 3s, id_field: key}}
+sinks:
+  es:
+    type: elasticsearch
+    endpoints: ["{endpoint}"]
+    timeout: 2s
+    delivery: {{concurrency: {{min: 4}}, retry: {{initial: 50ms, max: 1s}}}}
+{sink}routes:
+- {{name: {route}, when: {{field: lane, equals: a}}, to: [es], index: {INDEX}a}}
+- {{name: lane-b, when: {{field: lane, equals: b}}, to: [es], index: {INDEX}b}}
+{more}- {{name: rest, to: [es], index: {INDEX}c}}
+dead_letters: {{path: "{{dir}}/letters", max_file_bytes: 1MiB}}
+admin: {{listen: "127.0.0.1:{{admin}}"}}
+drain: {{door_open: 500ms, deadline: 30s}}
+"#
+    )
+}
