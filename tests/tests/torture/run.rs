@@ -54,6 +54,7 @@ impl Outcome {
 /// Runs to the end, whatever comes.
 pub fn run(settings: &Settings) -> Outcome {
     let mut outcome = Outcome::default();
+    let began = Instant::now();
     let mut world = match World::start(settings) {
         Ok(world) => world,
         Err(error) => {
@@ -61,6 +62,7 @@ pub fn run(settings: &Settings) -> Outcome {
             return outcome;
         }
     };
+    println!("started in {:.0} s", began.elapsed().as_secs_f64());
     let load = Load::start(settings.seed, world.gateway.ports);
     let rounds = rounds(settings, &mut world, &load, &mut outcome);
     if let Err(error) = &rounds {
@@ -152,7 +154,9 @@ fn close(
         world.check_books()?;
         world.terminate().context("the last end")?;
     }
+    let began = Instant::now();
     outcome.verdict = Verdict::reach(world, books)?;
+    println!("read back in {:.0} s", began.elapsed().as_secs_f64());
     outcome.was_judged = true;
     Ok(())
 }
