@@ -100,7 +100,9 @@ impl Shared {
                 return Ok(Next::Request);
             }
             Fault::ItemsTooMany | Fault::ItemsUnavailable => {
-                let answer = self.refuse_some(fault, random, request, documents)?;
+                let (kept, of_part) = self.forward_part(random, request, documents)?;
+                let status = if fault == Fault::ItemsTooMany { 429 } else { 503 };
+                let answer = merged(&of_part, &kept, status)?;
                 self.judge.fired(fault);
                 answer.write(out)?;
                 return Ok(Next::Request);
@@ -117,30 +119,50 @@ impl Shared {
                 reset_on_close(out)?;
             }
             Fault::Lost => {
-                self.forward(request, &request.body)?;
+                self.forward_perhaps_in_part(random, request, documents)?;
                 self.judge.fired(fault);
             }
             Fault::ResetMiddle | Fault::Truncated | Fault::ShortAnswer | Fault::ExtraItems => {
-                let answer = self.forward(request, &request.body)?;
+                let (answer, of_part) = self.forward_perhaps_in_part(random, request, documents)?;
+                if fault == Fault::ShortAnswer
+                    && let Some(of_part) = of_part
+                {
+                    self.judge.fired(fault);
+                    of_part.write(out)?;
+                    return Ok(Next::Request);
+                }
                 return self.damage(fault, random, answer, out);
             }
         }
         Ok(Next::Close)
     }
 
-    /// Forwards a random part of the documents, at least one of them not.
-    fn refuse_some(
+    /// A broken answer says nothing about what was stored: half of the time it was not everything, so that whoever takes
+    /// such an answer for a success has lost records. Then the second answer speaks of the forwarded documents only.
+    fn forward_perhaps_in_part(
         &self,
-        fault: Fault,
         random: &mut Random,
         request: &Request,
         documents: &[&[u8]],
-    ) -> Result<Answer> {
+    ) -> Result<(Answer, Option<Answer>)> {
+        if random.one_in(2) {
+            return Ok((self.forward(request, &request.body)?, None));
+        }
+        let (kept, of_part) = self.forward_part(random, request, documents)?;
+        Ok((merged(&of_part, &kept, 503)?, Some(of_part)))
+    }
+
+    /// Forwards a random part of the documents, at least one of them not. Returns which, and what is said of them.
+    fn forward_part(
+        &self,
+        random: &mut Random,
+        request: &Request,
+        documents: &[&[u8]],
+    ) -> Result<(Vec<bool>, Answer)> {
         let per_cent = random.within(5..100);
         let mut kept: Vec<bool> = documents.iter().map(|_| random.below(100) >= per_cent).collect();
         let at_least = random.below(kept.len() as u64) as usize;
         kept[at_least] = false;
-        let refusal = bulk::refused(if fault == Fault::ItemsTooMany { 429 } else { 503 });
         let mut body = Vec::with_capacity(request.body.len());
         for (document, is_kept) in documents.iter().zip(&kept) {
             if *is_kept {
@@ -148,14 +170,9 @@ impl Shared {
             }
         }
         if body.is_empty() {
-            let none = bulk::merge(br#"{"items":[]}"#, &kept, &refusal)?;
-            return Ok(Answer::json(200, none));
+            return Ok((kept, Answer::json(200, br#"{"errors":false,"items":[]}"#.to_vec())));
         }
-        let mut answer = self.forward(request, &body)?;
-        if answer.status == 200 {
-            answer.body = bulk::merge(&answer.body, &kept, &refusal)?;
-        }
-        Ok(answer)
+        Ok((kept, self.forward(request, &body)?))
     }
 
     /// Hands back less, or more, than the whole answer.
@@ -202,6 +219,15 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The answer to the whole request, of which a part was answered.
+fn merged(of_part: &Answer, kept: &[bool], status: u16) -> Result<Answer> {
+    let mut answer = of_part.clone();
+    if answer.status == 200 {
+        answer.body = bulk::merge(&answer.body, kept, &bulk::refused(status))?;
+    }
+    Ok(answer)
 }
 
 fn refusal(fault: Fault, random: &mut Random) -> Answer {

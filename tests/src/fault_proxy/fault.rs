@@ -4,7 +4,7 @@ use crate::seeded::Random;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What may become of one bulk request.
+/// What may become of one bulk request. Of those whose answer is broken or lost, half were forwarded only in part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Forwarded after a while.
@@ -25,7 +25,7 @@ pub enum Fault {
     ResetMiddle,
     /// Forwarded; the answer ends too early, and half of them claim that it is whole.
     Truncated,
-    /// Forwarded; items are missing in the answer.
+    /// Forwarded; items are missing in the answer: those that were not forwarded, or others.
     ShortAnswer,
     /// Forwarded; the answer has items too many.
     ExtraItems,

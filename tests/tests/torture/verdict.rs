@@ -37,8 +37,11 @@ pub struct Verdict {
     pub examples: Vec<String>,
 }
 
-/// How often each record was found.
-struct Found {
+/// Takes what is found, a document or letter at a time.
+pub struct Judge<'b> {
+    books: &'b [Book],
+    verdict: Verdict,
+    /// By client and number, how often each record was found.
     stored: Vec<Vec<u8>>,
     buried: Vec<Vec<u8>>,
 }
@@ -46,27 +49,16 @@ struct Found {
 impl Verdict {
     /// Reads everything back.
     pub fn reach(world: &World, books: &[Book]) -> Result<Self> {
-        let mut verdict = Self::default();
-        let counters = || books.iter().map(|book| vec![0_u8; book.records() as usize]).collect();
-        let mut found = Found { stored: counters(), buried: counters() };
+        let mut judge = Judge::new(books);
         world.node.refresh()?;
         world.node.each_hit(&format!("{INDEX}*"), "*", &Value::Bool(true), |hit| {
-            verdict.documents += 1;
-            if let Some((client, number)) = verdict.recognise(books, &hit) {
-                let count = &mut found.stored[client][number as usize];
-                *count = count.saturating_add(1);
-            }
+            judge.stored(&hit);
             Ok(())
         })?;
         for line in world.letters()? {
-            verdict.letters += 1;
-            if let Some((client, number)) = verdict.recognise_letter(books, &line) {
-                let count = &mut found.buried[client][number as usize];
-                *count = count.saturating_add(1);
-            }
+            judge.buried(&line);
         }
-        verdict.compare(books, &found);
-        Ok(verdict)
+        Ok(judge.close())
     }
 
     /// What a run must not have found, by name.
@@ -85,56 +77,6 @@ impl Verdict {
     fn example(&mut self, text: String) {
         if self.examples.len() < MOST_EXAMPLES {
             self.examples.push(text);
-        }
-    }
-
-    /// The record that a document is, if it is one and is as it was sent.
-    fn recognise(&mut self, books: &[Book], hit: &Hit) -> Option<(usize, u32)> {
-        let Some((client, number)) = sender(books, &hit.source) else {
-            self.spurious += 1;
-            self.example(format!("spurious: {hit:?}"));
-            return None;
-        };
-        let origin = &books[client].origin;
-        let expected = origin.content(number);
-        let is_whole = serde_json::from_value::<Content>(hit.source.clone()).is_ok_and(|it| it == expected);
-        let is_in_place = hit.index == format!("{INDEX}{}", expected.lane)
-            && expected.key.as_ref().is_none_or(|key| *key == hit.id);
-        if !is_whole || !is_in_place {
-            self.altered += 1;
-            self.example(format!("altered: {hit:?}, expected {expected:?}"));
-        }
-        Some((client, number))
-    }
-
-    fn recognise_letter(&mut self, books: &[Book], line: &str) -> Option<(usize, u32)> {
-        let letter: Value = serde_json::from_str(line).unwrap_or_default();
-        let document = &letter["document"];
-        let Some((client, number)) = sender(books, document) else {
-            self.spurious += 1;
-            self.example(format!("spurious letter: {line}"));
-            return None;
-        };
-        let expected = books[client].origin.content(number);
-        let is_whole = document["message"] == *expected.message
-            && document["sum"] == *expected.sum
-            && letter["destination"] == format!("{INDEX}{}", expected.lane)
-            && letter["reason"].as_str().is_some_and(|reason| !reason.is_empty());
-        if !is_whole {
-            self.altered += 1;
-            self.example(format!("altered letter: {line}"));
-        }
-        Some((client, number))
-    }
-
-    fn compare(&mut self, books: &[Book], found: &Found) {
-        for (client, book) in books.iter().enumerate() {
-            for number in 0..book.records() {
-                let at = number as usize;
-                let stored = u32::from(found.stored[client][at]);
-                let buried = u32::from(found.buried[client][at]);
-                self.compare_record(book, number, stored, buried);
-            }
         }
     }
 
@@ -174,8 +116,76 @@ impl Verdict {
     }
 }
 
+impl<'b> Judge<'b> {
+    pub fn new(books: &'b [Book]) -> Self {
+        let counters = || books.iter().map(|book| vec![0; book.records() as usize]).collect();
+        Self { books, verdict: Verdict::default(), stored: counters(), buried: counters() }
+    }
+
+    /// A document that Elasticsearch has.
+    pub fn stored(&mut self, hit: &Hit) {
+        let Self { books, verdict, stored, .. } = self;
+        verdict.documents += 1;
+        let Some((client, number)) = sender(books, &hit.source) else {
+            verdict.spurious += 1;
+            verdict.example(format!("spurious: {hit:?}"));
+            return;
+        };
+        let count = &mut stored[client][number as usize];
+        *count = count.saturating_add(1);
+        let expected = books[client].origin.content(number);
+        let is_whole = serde_json::from_value::<Content>(hit.source.clone()).is_ok_and(|it| it == expected);
+        let is_in_place = hit.index == format!("{INDEX}{}", expected.lane)
+            && expected.key.as_ref().is_none_or(|key| *key == hit.id);
+        if !is_whole || !is_in_place {
+            verdict.altered += 1;
+            verdict.example(format!("altered: {hit:?}, expected {expected:?}"));
+        }
+    }
+
+    /// A line of the dead letters.
+    pub fn buried(&mut self, line: &str) {
+        let Self { books, verdict, buried, .. } = self;
+        verdict.letters += 1;
+        let letter: Value = serde_json::from_str(line).unwrap_or_default();
+        let document = &letter["document"];
+        let Some((client, number)) = sender(books, document) else {
+            verdict.spurious += 1;
+            verdict.example(format!("spurious letter: {line}"));
+            return;
+        };
+        let count = &mut buried[client][number as usize];
+        *count = count.saturating_add(1);
+        let expected = books[client].origin.content(number);
+        let is_whole = document["message"] == *expected.message
+            && document["sum"] == *expected.sum
+            && letter["destination"] == format!("{INDEX}{}", expected.lane)
+            && letter["reason"].as_str().is_some_and(|reason| !reason.is_empty());
+        if !is_whole {
+            verdict.altered += 1;
+            verdict.example(format!("altered letter: {line}"));
+        }
+    }
+
+    /// Compares what was found with what was sent and promised.
+    pub fn close(self) -> Verdict {
+        let Self { books, mut verdict, stored, buried } = self;
+        for (client, book) in books.iter().enumerate() {
+            for number in 0..book.records() {
+                let at = number as usize;
+                let (stored, buried) = (stored[client][at].into(), buried[client][at].into());
+                verdict.compare_record(book, number, stored, buried);
+            }
+        }
+        verdict
+    }
+}
+
 /// Client and number, if such a record was sent.
 fn sender(books: &[Book], document: &Value) -> Option<(usize, u32)> {
     let (client, number) = parse_id(document["id"].as_str()?)?;
     (number < books.get(client)?.records()).then_some((client, number))
 }
+
+#[cfg(test)]
+mod tests;

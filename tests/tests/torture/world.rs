@@ -114,9 +114,16 @@ impl World {
         Ok(lines)
     }
 
-    fn fail_disk(&self, fault: DiskFault, random: &mut Random) -> Result<()> {
+    /// Every third time the gateway does not live to see the disk mended.
+    fn fail_disk(&mut self, fault: DiskFault, random: &mut Random) -> Result<()> {
         self.disk.fail(fault)?;
         thread::sleep(Duration::from_millis(random.within(DISK_FAILS_MS)));
+        if random.one_in(3) {
+            self.gateway.kill9()?;
+            self.happened[Event::Kill as usize] += 1;
+            self.disk.mend()?;
+            return self.gateway.start_again();
+        }
         self.disk.mend()
     }
 
@@ -161,7 +168,7 @@ fn configuration(settings: &Settings, endpoint: &str, reloads: u64) -> String {
         Acknowledge::Delivered => "",
         Acknowledge::Durable => {
             "acknowledge: durable\n\
-             journal: {path: \"{dir}/journal\", max_bytes: 256MiB, segment_bytes: 8MiB, compression: none}\n"
+             journal: {path: \"{dir}/journal\", max_bytes: 64MiB, segment_bytes: 4MiB, compression: none}\n"
         }
     };
     let is_changed = !reloads.is_multiple_of(2);
