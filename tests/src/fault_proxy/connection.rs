@@ -16,7 +16,7 @@ const LONGEST_HANG: Duration = Duration::from_secs(120);
 /// Between two looks whether a client that is kept waiting has gone.
 const LOOK: Duration = Duration::from_millis(100);
 /// Milliseconds that an answer may be late.
-const LATENCY_MS: std::ops::Range<u64> = 20..800;
+pub(super) const LATENCY_MS: std::ops::Range<u64> = 20..800;
 
 /// Whether the connection is used for a further request.
 #[derive(PartialEq)]

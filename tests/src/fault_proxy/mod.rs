@@ -131,3 +131,6 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;
