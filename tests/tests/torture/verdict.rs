@@ -111,7 +111,10 @@ impl Verdict {
         }
         if self.faults() != before {
             let id = book.origin.id(number);
-            self.example(format!("{id}, {kind:?}: {stored} stored, {buried} buried, {bounds:?}"));
+            let protocol = book.origin.protocol;
+            self.example(format!(
+                "{id}, {protocol:?}, {kind:?}: {stored} stored, {buried} buried, {bounds:?}"
+            ));
         }
     }
 }
