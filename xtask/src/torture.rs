@@ -35,12 +35,12 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     ensure!(options.minutes > 0.0, "--minutes must be more than 0");
     let mut test = command::cargo(&["test", "--package", "forebay-tests", "--test", "torture", "--"]);
-    test.args(["--exact", "every_acknowledged_record_is_found_whatever_happens", "--nocapture"]);
+    let name = format!("what_was_acknowledged_as_{}_is_found_whatever_happens", options.acknowledge);
+    test.args(["--exact", &name, "--nocapture"]);
     test.env("FOREBAY_TORTURE_MINUTES", options.minutes.to_string());
     test.env("FOREBAY_TORTURE_SEED", options.seed.unwrap_or_else(new_seed).to_string());
     test.env("FOREBAY_TORTURE_KILLS", options.kills.to_string());
     test.env("FOREBAY_TORTURE_RECORDS", options.records.to_string());
-    test.env("FOREBAY_TORTURE_ACKNOWLEDGE", &options.acknowledge);
     test.env("FOREBAY_TORTURE_RELOAD", if options.reload { "1" } else { "0" });
     test.env("FOREBAY_TORTURE_ENV", options.env.join(","));
     command::show(&mut test)

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const CLIENTS: [(Protocol, usize); 3] =
     [(Protocol::OtlpGrpc, 7), (Protocol::OtlpHttp, 6), (Protocol::Json, 7)];
@@ -23,6 +23,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const REDIAL: Duration = Duration::from_millis(150);
 /// One batch in so many is not sent again when its first attempt fails: it stays in doubt.
 const GIVEN_UP: u64 = 40;
+/// Acknowledged lines a second over the whole run, and how many more at once: bursts as fast as the gateway takes them, but
+/// no more documents in an hour than can be read back.
+const RATE: f64 = 4_000.0;
+const BURST: f64 = 200_000.0;
 /// Until the clients' last batches are taken, once nothing goes wrong any more.
 const FINISH: Duration = Duration::from_secs(120);
 /// Broken rules that are kept in words.
@@ -38,8 +42,9 @@ pub struct Load {
     threads: Vec<JoinHandle<Book>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Control {
+    began: Instant,
     /// No further batches for now.
     paused: AtomicBool,
     /// No further batches at all, and no further attempts either.
@@ -65,7 +70,7 @@ pub struct Progress {
 impl Load {
     /// Starts the clients, each in a thread with a connection of its own.
     pub fn start(seed: u64, ports: Ports) -> Self {
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Control::new());
         let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
         let protocols = CLIENTS.iter().flat_map(|(protocol, count)| std::iter::repeat_n(*protocol, *count));
         let mut threads = Vec::new();
@@ -114,6 +119,25 @@ impl Load {
 }
 
 impl Control {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            paused: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            idle: AtomicUsize::new(0),
+            acknowledged: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            again: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+            complaints: Mutex::default(),
+        }
+    }
+
+    /// Whether there were enough for now.
+    fn is_ahead(&self) -> bool {
+        self.acknowledged.load(SeqCst) as f64 > BURST + RATE * self.began.elapsed().as_secs_f64()
+    }
+
     fn complain(&self, client: usize, what: String) {
         let mut complaints = self.complaints.lock();
         if complaints.len() < MOST_COMPLAINTS {
@@ -121,8 +145,11 @@ impl Control {
         }
     }
 
-    /// Waits while paused. False if there is nothing more to do.
+    /// Waits while paused or ahead. False if there is nothing more to do.
     fn may_begin(&self) -> bool {
+        while self.is_ahead() && !self.paused.load(SeqCst) && !self.stopped.load(SeqCst) {
+            thread::sleep(Duration::from_millis(10));
+        }
         if self.paused.load(SeqCst) {
             self.idle.fetch_add(1, SeqCst);
             while self.paused.load(SeqCst) && !self.stopped.load(SeqCst) {

@@ -20,11 +20,20 @@ mod settings;
 mod verdict;
 mod world;
 
-use settings::Settings;
+use settings::{Acknowledge, Settings};
 
 #[test]
-fn every_acknowledged_record_is_found_whatever_happens() {
-    let settings = Settings::from_environment();
+fn what_was_acknowledged_as_delivered_is_found_whatever_happens() {
+    torture(Acknowledge::Delivered);
+}
+
+#[test]
+fn what_was_acknowledged_as_durable_is_found_whatever_happens() {
+    torture(Acknowledge::Durable);
+}
+
+fn torture(acknowledge: Acknowledge) {
+    let settings = Settings::from_environment(acknowledge);
     println!("torture: {settings:?}");
     let outcome = run::run(&settings);
     let faults = report::print(&settings, &outcome);

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn settings(seed: u64) -> Settings {
-        let mut settings = Settings::from_environment();
+        let mut settings = Settings::from_environment(Acknowledge::Delivered);
         settings.seed = seed;
         settings.reload = true;
         settings

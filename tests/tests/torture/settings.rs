@@ -35,14 +35,9 @@ pub const GRACE: Duration = Duration::from_secs(180);
 impl Settings {
     /// # Panics
     /// A variable has a value that it cannot have.
-    pub fn from_environment() -> Self {
+    pub fn from_environment(acknowledge: Acknowledge) -> Self {
         let minutes: f64 = number("FOREBAY_TORTURE_MINUTES").unwrap_or(0.0);
         let is_long = minutes > 0.0;
-        let acknowledge = match text("FOREBAY_TORTURE_ACKNOWLEDGE").as_deref() {
-            None | Some("delivered") => Acknowledge::Delivered,
-            Some("durable") => Acknowledge::Durable,
-            Some(other) => panic!("FOREBAY_TORTURE_ACKNOWLEDGE is {other}: delivered or durable"),
-        };
         Self {
             seed: number("FOREBAY_TORTURE_SEED").unwrap_or(0x0f0e_ba11),
             lasts: Duration::from_secs_f64(minutes * 60.0),

@@ -193,7 +193,7 @@ sinks:
     type: elasticsearch
     endpoints: ["{endpoint}"]
     timeout: 2s
-    delivery: {{concurrency: {{min: 4}}, retry: {{initial: 50ms, max: 1s}}}}
+    delivery: {{batch: {{max_records: 2000}}, concurrency: {{min: 4}}, retry: {{initial: 50ms, max: 1s}}}}
 {sink}routes:
 - {{name: {route}, when: {{field: lane, equals: a}}, to: [es], index: {INDEX}a}}
 - {{name: lane-b, when: {{field: lane, equals: b}}, to: [es], index: {INDEX}b}}
@@ -222,14 +222,15 @@ mod tests {
 
     #[test]
     fn the_gateway_takes_the_configuration_before_and_after_a_reload() {
-        let mut settings = Settings::from_environment();
-        settings.acknowledge = Acknowledge::Delivered;
-        for reloads in 0..3 {
-            let gateway = Gateway::prepare().unwrap();
-            gateway.configure(&configuration(&settings, "http://127.0.0.1:9", reloads)).unwrap();
-            let mut check = Command::new(gateway::binary().unwrap());
-            check.arg("check").arg(gateway.folder().join("forebay.yaml"));
-            process::run(&mut check).unwrap();
+        for acknowledge in [Acknowledge::Delivered, Acknowledge::Durable] {
+            let settings = Settings::from_environment(acknowledge);
+            for reloads in 0..3 {
+                let gateway = Gateway::prepare().unwrap();
+                gateway.configure(&configuration(&settings, "http://127.0.0.1:9", reloads)).unwrap();
+                let mut check = Command::new(gateway::binary().unwrap());
+                check.arg("check").arg(gateway.folder().join("forebay.yaml"));
+                process::run(&mut check).unwrap();
+            }
         }
     }
 }
