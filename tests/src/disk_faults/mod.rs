@@ -4,7 +4,8 @@
 //! not, can fail a sync as well, and leaves the rest of the machine alone.
 
 use crate::process;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -34,6 +35,9 @@ pub trait Disk: std::fmt::Debug {
 
     /// How many calls have failed so far.
     fn hits(&self) -> u64;
+
+    /// The bytes of each file that its last sync made durable: what a power cut leaves at least.
+    fn synced(&self) -> Result<BTreeMap<PathBuf, u64>>;
 }
 
 /// The shim: a library in C that is loaded in front of the C library (`LD_PRELOAD`).
@@ -94,6 +98,18 @@ impl Disk for Shim {
     fn hits(&self) -> u64 {
         fs::metadata(self.folder.path().join("control.hits")).map_or(0, |hits| hits.len())
     }
+
+    fn synced(&self) -> Result<BTreeMap<PathBuf, u64>> {
+        let file = self.folder.path().join("control.synced");
+        let mut synced = BTreeMap::new();
+        if file.exists() {
+            for line in fs::read_to_string(file)?.lines() {
+                let (bytes, path) = line.split_once(' ').context("not a size and a path")?;
+                synced.insert(PathBuf::from(path), bytes.parse()?);
+            }
+        }
+        Ok(synced)
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +133,7 @@ mod tests {
         let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert!(write(&shim, folder.path()));
         assert_eq!(shim.hits(), 0);
+        assert_eq!(shim.synced().unwrap(), BTreeMap::from([(folder.path().join("file"), 64)]));
         for fault in [DiskFault::Full, DiskFault::Broken] {
             shim.fail(fault).unwrap();
             let before = shim.hits();

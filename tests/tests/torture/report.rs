@@ -36,6 +36,7 @@ fn print_faults(settings: &Settings, outcome: &Outcome) {
         }
     }
     row("calls that the disk failed", outcome.disk_hits);
+    row("bytes cut by power cuts", outcome.cut);
 }
 
 fn print_load(outcome: &Outcome) {

@@ -26,6 +26,7 @@ pub struct Outcome {
     pub passed: u64,
     pub happened: [u64; EVENTS],
     pub disk_hits: u64,
+    pub cut: u64,
     pub quiet_points: u64,
     pub verdict: Verdict,
     pub was_judged: bool,
@@ -140,6 +141,7 @@ fn count(world: &World, outcome: &mut Outcome) {
     outcome.passed = world.proxy.passed();
     outcome.happened = world.happened;
     outcome.disk_hits = world.disk.hits();
+    outcome.cut = world.cut;
 }
 
 fn close(

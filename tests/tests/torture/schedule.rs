@@ -12,7 +12,7 @@ const ROUND: u64 = 4;
 pub enum Event {
     /// SIGKILL, and a new start.
     Kill,
-    /// SIGKILL; half a record at the end of the newest files, as a crash of the machine leaves it; a new start.
+    /// SIGKILL; the newest files lose what was not synced and may get rubbish behind it, as in a power cut; a new start.
     TornTail,
     /// SIGTERM, and a new start.
     Terminate,
@@ -34,7 +34,7 @@ impl Event {
     pub fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill -9",
-            Self::TornTail => "kill -9, torn tail",
+            Self::TornTail => "kill -9, power cut",
             Self::Terminate => "SIGTERM",
             Self::DiskFull => "disk full",
             Self::DiskBroken => "disk broken",

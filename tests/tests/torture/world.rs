@@ -33,6 +33,8 @@ pub struct World {
     /// How often each event happened, in the order of [`Event::ALL`].
     pub happened: [u64; EVENTS],
     reloads: u64,
+    /// Bytes that power cuts have taken.
+    pub cut: u64,
 }
 
 impl World {
@@ -54,7 +56,7 @@ impl World {
         gateway.configure(&configuration(settings, &proxy.url(), 0))?;
         gateway.start_again()?;
         let settings = settings.clone();
-        Ok(Self { node, proxy, gateway, disk, settings, happened: [0; EVENTS], reloads: 0 })
+        Ok(Self { node, proxy, gateway, disk, settings, happened: [0; EVENTS], reloads: 0, cut: 0 })
     }
 
     /// Makes it happen, and waits until the gateway is ready again.
@@ -131,19 +133,30 @@ impl World {
         self.disk.mend()
     }
 
-    /// Half a record behind the end of the newest file of letters and of the journal: what was synced stays as it is.
-    fn tear(&self, random: &mut Random) -> Result<()> {
+    /// What a power cut leaves of the newest file of letters and of the journal: all that was synced, perhaps some of the
+    /// rest, and perhaps what was never written.
+    fn tear(&mut self, random: &mut Random) -> Result<()> {
+        let synced = self.disk.synced()?;
         for (folder, suffix) in [("letters", ".jsonl"), ("journal", ".segment")] {
             let mut all = files(&self.gateway.folder().join(folder))?;
             all.retain(|file| file.to_string_lossy().ends_with(suffix));
             let Some(newest) = all.last() else { continue };
             let mut file = File::options().append(true).open(newest)?;
-            let size = random.within(1..5_000) as usize;
-            let torn: Vec<u8> = match folder {
-                "letters" => br#"{"buried_at":"2026-01-01T00:00:00Z","reason":"to"#.to_vec(),
-                _ => (0..size).map(|_| random.next() as u8).collect(),
-            };
-            file.write_all(&torn)?;
+            let length = file.metadata()?.len();
+            let safe = synced.get(newest).copied().unwrap_or(0);
+            if safe < length {
+                let left = random.within(safe..length + 1);
+                file.set_len(left)?;
+                self.cut += length - left;
+            }
+            if random.one_in(2) {
+                let size = random.within(1..5_000) as usize;
+                let torn: Vec<u8> = match folder {
+                    "letters" => br#"{"buried_at":"2026-01-01T00:00:00Z","reason":"to"#.to_vec(),
+                    _ => (0..size).map(|_| random.next() as u8).collect(),
+                };
+                file.write_all(&torn)?;
+            }
         }
         Ok(())
     }
