@@ -89,7 +89,7 @@ fn rounds(settings: &Settings, world: &mut World, load: &Load, outcome: &mut Out
     loop {
         let round = Round::of(settings, outcome.rounds);
         let started = Instant::now();
-        world.proxy.begin(round.seed, round.mix);
+        world.begin(round.seed, round.mix);
         let played = play(settings, &round, outcome.rounds, world);
         outcome.worked += started.elapsed();
         count(world, outcome);

@@ -5,7 +5,7 @@ use crate::settings::{Acknowledge, Settings};
 use anyhow::{Context, Result, ensure};
 use forebay_tests::disk_faults::{Disk, DiskFault, Shim};
 use forebay_tests::elasticsearch::Options;
-use forebay_tests::fault_proxy::FaultProxy;
+use forebay_tests::fault_proxy::{Fault, FaultProxy, Mix};
 use forebay_tests::seeded::Random;
 use forebay_tests::{Elasticsearch, Gateway, wait_until};
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 /// How long a disk fails, in milliseconds.
 const DISK_FAILS_MS: std::ops::Range<u64> = 1_500..3_500;
 
+/// How long nothing is delivered before some of the kills, in milliseconds.
+const STALLED_MS: std::ops::Range<u64> = 700..2_000;
+
 /// Index names begin so, followed by the lane.
 pub const INDEX: &str = "project-ai-torture-";
 
@@ -33,6 +36,8 @@ pub struct World {
     /// How often each event happened, in the order of [`Event::ALL`].
     pub happened: [u64; EVENTS],
     reloads: u64,
+    /// The proxy's faults of this round.
+    phase: (u64, Mix),
     /// Bytes that power cuts have taken.
     pub cut: u64,
 }
@@ -56,14 +61,26 @@ impl World {
         gateway.configure(&configuration(settings, &proxy.url(), 0))?;
         gateway.start_again()?;
         let settings = settings.clone();
-        Ok(Self { node, proxy, gateway, disk, settings, happened: [0; EVENTS], reloads: 0, cut: 0 })
+        let phase = (0, Mix::default());
+        Ok(Self { node, proxy, gateway, disk, settings, happened: [0; EVENTS], reloads: 0, phase, cut: 0 })
+    }
+
+    /// Begins a round's faults.
+    pub fn begin(&mut self, seed: u64, mix: Mix) {
+        self.phase = (seed, mix);
+        self.proxy.begin(seed, mix);
     }
 
     /// Makes it happen, and waits until the gateway is ready again.
     pub fn happen(&mut self, event: Event, random: &mut Random) -> Result<()> {
         match event {
             Event::Kill | Event::TornTail => {
+                let is_stalled = event == Event::TornTail || random.one_in(2);
+                if is_stalled {
+                    self.stall(random);
+                }
                 self.gateway.kill9()?;
+                self.proxy.begin(self.phase.0 ^ random.next(), self.phase.1);
                 if event == Event::TornTail {
                     self.tear(random)?;
                 }
@@ -120,6 +137,12 @@ impl World {
         Ok(lines)
     }
 
+    /// What was delivered cannot be lost any more: for a while nothing is, so that the gateway holds what it acknowledged.
+    fn stall(&self, random: &mut Random) {
+        self.proxy.begin(random.next(), Mix::always(Fault::RequestUnavailable));
+        thread::sleep(Duration::from_millis(random.within(STALLED_MS)));
+    }
+
     /// Every third time the gateway does not live to see the disk mended.
     fn fail_disk(&mut self, fault: DiskFault, random: &mut Random) -> Result<()> {
         self.disk.fail(fault)?;
@@ -145,7 +168,7 @@ impl World {
             let length = file.metadata()?.len();
             let safe = synced.get(newest).copied().unwrap_or(0);
             if safe < length {
-                let left = random.within(safe..length + 1);
+                let left = if random.one_in(2) { safe } else { random.within(safe..length + 1) };
                 file.set_len(left)?;
                 self.cut += length - left;
             }
