@@ -34,6 +34,7 @@ pub struct Gateway {
     pub ports: Ports,
     folder: TempDir,
     agent: ureq::Agent,
+    environment: Vec<(String, String)>,
     running: Option<Running>,
 }
 
@@ -48,15 +49,33 @@ impl Gateway {
     /// `{otlp_http}`, `{json}`, `{admin}` stand for free ports and `{dir}` for the gateway's own temporary folder.
     /// The configuration must have `admin: {listen: "127.0.0.1:{admin}"}`.
     pub fn start(config_yaml: &str) -> Result<Self> {
+        let mut gateway = Self::prepare()?;
+        gateway.configure(config_yaml)?;
+        gateway.start_again()?;
+        Ok(gateway)
+    }
+
+    /// Ports and a folder, but no process and no configuration yet.
+    pub fn prepare() -> Result<Self> {
         let [otlp_grpc, otlp_http, json, admin] = ports::free()?;
         let ports = Ports { otlp_grpc, otlp_http, json, admin };
         let folder = tempfile::Builder::new().prefix("forebay-gateway-").tempdir()?;
-        let config = ports.substitute(config_yaml).replace("{dir}", &folder.path().to_string_lossy());
-        fs::write(folder.path().join("forebay.yaml"), config)?;
         let agent = ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).build().into();
-        let mut gateway = Self { ports, folder, agent, running: None };
-        gateway.start_again()?;
-        Ok(gateway)
+        Ok(Self { ports, folder, agent, environment: Vec::new(), running: None })
+    }
+
+    /// Writes the configuration (as of [`start`](Self::start)) that the next start reads, or the next reload.
+    pub fn configure(&self, config_yaml: &str) -> Result<()> {
+        let config = self.ports.substitute(config_yaml).replace("{dir}", &self.folder().to_string_lossy());
+        // In one step: a reload must not read half of it.
+        let draft = self.folder().join("forebay.yaml.draft");
+        fs::write(&draft, config)?;
+        Ok(fs::rename(draft, self.folder().join("forebay.yaml"))?)
+    }
+
+    /// Environment variables of the process from its next start on, beside those of the tests.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
     }
 
     /// Starts an ended gateway with the configuration, ports and folder that it had. Output is appended.
@@ -65,6 +84,7 @@ impl Gateway {
         let mut command = Command::new(binary()?);
         command.arg("run").arg("--config").arg(self.folder().join("forebay.yaml"));
         command.current_dir(self.folder()).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(self.output("stdout.log")?).stderr(self.output("stderr.log")?);
         let child = command.spawn().context("cannot start the gateway")?;
         let watchdog = Watchdog::over(child.id(), self.folder())?;
@@ -127,6 +147,11 @@ impl Gateway {
         process::rss_bytes(self.pid()?)
     }
 
+    /// Asks the gateway to read its configuration again (SIGHUP).
+    pub fn sighup(&self) -> Result<()> {
+        process::signal(self.pid()?, "HUP")
+    }
+
     /// Asks the gateway to drain and end (SIGTERM); returns its exit status and the last line of its log.
     pub fn sigterm_and_wait(&mut self) -> Result<(ExitStatus, String)> {
         process::signal(self.pid()?, "TERM")?;
@@ -158,7 +183,8 @@ impl Gateway {
         if line.is_empty() { process::tail(&self.folder().join("stdout.log"), 1) } else { line }
     }
 
-    fn log_tail(&self) -> String {
+    /// The last lines of the log on standard error.
+    pub fn log_tail(&self) -> String {
         process::tail(&self.folder().join("stderr.log"), 20)
     }
 }

@@ -5,12 +5,15 @@
 
 pub mod cache;
 pub mod config;
+pub mod disk_faults;
 pub mod elasticsearch;
+pub mod fault_proxy;
 pub mod gateway;
 pub mod metrics;
 pub mod ports;
 pub mod process;
 pub mod python;
+pub mod seeded;
 pub mod telemetrygen;
 
 pub use elasticsearch::Elasticsearch;

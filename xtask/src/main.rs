@@ -12,6 +12,7 @@ mod guard;
 mod report;
 mod setup;
 mod test;
+mod torture;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Command {
     Setup,
     /// Run every check and test; the last lines say what passed, failed and was skipped
     Test(test::Options),
+    /// Kill, starve and break the gateway under load, and look for every record that it acknowledged
+    Torture(torture::Options),
     /// Compare instructions per record with the committed baseline
     Guard(guard::Options),
     /// Measure end to end: `forebay-bench` with these arguments around a `dist` build
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         // Its table has said why.
         Command::Test(options) if !test::run(&options) => return ExitCode::FAILURE,
         Command::Test(_) => Ok(()),
+        Command::Torture(options) => torture::run(&options),
         Command::Guard(options) => guard::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

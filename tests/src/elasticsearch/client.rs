@@ -112,6 +112,27 @@ impl Elasticsearch {
     }
 
     fn scroll(&self, index: &str, query: &str, source: &Value, max: usize) -> Result<Vec<Hit>> {
+        let mut found = Vec::new();
+        self.each_hit(index, query, source, |hit| {
+            found.push(hit);
+            ensure!(found.len() <= max, "more than {max} documents of {index} match {query}");
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Hands every document of `index` (a pattern) that matches a Lucene query string to `take`, in no order and a page
+    /// at a time in memory. `source` says what of each is read, as `_source` of a search does.
+    ///
+    /// # Errors
+    /// As of [`get`](Self::get); the first error of `take`, which ends the search.
+    pub fn each_hit(
+        &self,
+        index: &str,
+        query: &str,
+        source: &Value,
+        mut take: impl FnMut(Hit) -> Result<()>,
+    ) -> Result<()> {
         let body = json!({
             "query": {"query_string": {"query": query}},
             "_source": source,
@@ -119,7 +140,6 @@ impl Elasticsearch {
             "size": PAGE,
         });
         let mut page = self.post(&format!("/{index}/_search?scroll=1m&ignore_unavailable=true"), &body)?;
-        let mut found = Vec::new();
         loop {
             let hits = page["hits"]["hits"].as_array_mut().context("no hits in the answer to a search")?;
             if hits.is_empty() {
@@ -128,14 +148,13 @@ impl Elasticsearch {
             for hit in hits {
                 let text = |member: &str| hit[member].as_str().unwrap_or_default().to_owned();
                 let (index, id) = (text("_index"), text("_id"));
-                found.push(Hit { index, id, source: hit["_source"].take() });
+                take(Hit { index, id, source: hit["_source"].take() })?;
             }
-            ensure!(found.len() <= max, "more than {max} documents of {index} match {query}");
             page = self.post("/_search/scroll", &json!({"scroll": "1m", "scroll_id": page["_scroll_id"]}))?;
         }
         let cursor = json!({"scroll_id": page["_scroll_id"]});
         self.request("DELETE", "/_search/scroll", "application/json", &cursor.to_string())?;
-        Ok(found)
+        Ok(())
     }
 
     /// As [`field_values`](Self::field_values), as a set. Whoever checks for duplicates wants the former.

@@ -1,0 +1,184 @@
+//! Clients of the three ports, which read an answer as their protocol says.
+
+use crate::otlp;
+use crate::record::{Origin, Protocol};
+use forebay_proto::collector::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use forebay_proto::rpc;
+use forebay_tests::gateway::Ports;
+use prost::Message;
+use std::sync::LazyLock;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
+use tonic_prost::ProstCodec;
+
+/// Longer than the gateway's `ack_timeout`: it is to answer by itself.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a client learnt about one request.
+#[derive(Debug)]
+pub enum Answer {
+    /// Success, but for so many records that were rejected.
+    Taken { rejected: u64 },
+    /// To be sent again, after a while if the answer named one.
+    Again(Option<Duration>),
+    /// Nobody answered: it may have been taken.
+    Nothing,
+    /// Never to be sent again; or an answer that breaks the protocol.
+    Never(String),
+}
+
+/// A client with a connection of its own.
+pub struct Client {
+    origin: Origin,
+    wire: Wire,
+}
+
+enum Wire {
+    Grpc(Box<Grpc<Channel>>),
+    Http { address: String, agent: ureq::Agent },
+}
+
+/// Drives the channels' connections also while no call is made, as any gRPC client does.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+});
+
+impl Client {
+    pub fn new(origin: Origin, ports: Ports) -> Self {
+        let http = |address| Wire::Http { address, agent: agent() };
+        let wire = match origin.protocol {
+            Protocol::OtlpGrpc => Wire::Grpc(Box::new(channel(ports.otlp_grpc))),
+            Protocol::OtlpHttp => http(format!("http://127.0.0.1:{}/v1/logs", ports.otlp_http)),
+            Protocol::Json => http(format!("http://127.0.0.1:{}/", ports.json)),
+        };
+        Self { origin, wire }
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Sends these records in one request and waits for its answer.
+    pub fn send(&mut self, numbers: &[u32]) -> Answer {
+        match &mut self.wire {
+            Wire::Grpc(grpc) => {
+                let message = otlp::request(&self.origin, numbers);
+                match RUNTIME.block_on(export(grpc, message)) {
+                    Ok(response) => taken(&response),
+                    Err(status) => failed_call(&status),
+                }
+            }
+            Wire::Http { address, agent } if self.origin.protocol == Protocol::OtlpHttp => {
+                let body = otlp::request(&self.origin, numbers).encode_to_vec();
+                match post(agent, address, "application/x-protobuf", &body) {
+                    Ok(Raw { status: 200, body, .. }) => {
+                        match ExportLogsServiceResponse::decode(body.as_slice()) {
+                            Ok(response) => taken(&response),
+                            Err(error) => Answer::Never(format!("an answer that is none: {error}")),
+                        }
+                    }
+                    other => failed_post(other),
+                }
+            }
+            Wire::Http { address, agent } => {
+                let mut body = String::new();
+                for number in numbers {
+                    body.push_str(&self.origin.line(*number));
+                    body.push('\n');
+                }
+                match post(agent, address, "application/x-ndjson", body.as_bytes()) {
+                    Ok(Raw { status: 200, body, .. }) => json_report(&body),
+                    other => failed_post(other),
+                }
+            }
+        }
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
+}
+
+fn channel(port: u16) -> Grpc<Channel> {
+    let _inside = RUNTIME.enter();
+    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
+    Grpc::new(endpoint.timeout(PATIENCE).connect_lazy())
+}
+
+async fn export(
+    grpc: &mut Grpc<Channel>,
+    message: ExportLogsServiceRequest,
+) -> Result<ExportLogsServiceResponse, tonic::Status> {
+    // A channel that cannot connect is an answer that never came.
+    grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
+    let path = PathAndQuery::from_static("/opentelemetry.proto.collector.logs.v1.LogsService/Export");
+    Ok(grpc.unary(Request::new(message), path, ProstCodec::default()).await?.into_inner())
+}
+
+fn taken(response: &ExportLogsServiceResponse) -> Answer {
+    let rejected = response.partial_success.as_ref().map_or(0, |partial| partial.rejected_log_records);
+    Answer::Taken { rejected: u64::try_from(rejected).unwrap_or(u64::MAX) }
+}
+
+/// OTLP's table of codes that may be retried; RESOURCE_EXHAUSTED only with a delay.
+fn failed_call(status: &tonic::Status) -> Answer {
+    match (status.code(), retry_info(status.details())) {
+        (Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted, Some(after)) => {
+            Answer::Again(Some(after))
+        }
+        (Code::Aborted | Code::OutOfRange | Code::DataLoss, after) => Answer::Again(after),
+        // Made up by the client's side when the connection is refused or breaks.
+        (
+            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal | Code::DeadlineExceeded,
+            None,
+        ) => Answer::Nothing,
+        _ => Answer::Never(status.to_string()),
+    }
+}
+
+/// The delay of the `RetryInfo` in an encoded `google.rpc.Status`.
+fn retry_info(status: &[u8]) -> Option<Duration> {
+    let details = rpc::Status::decode(status).ok()?.details;
+    let info = details.iter().find(|detail| detail.type_url == "type.googleapis.com/google.rpc.RetryInfo")?;
+    let delay = rpc::RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
+    Duration::try_from(delay).ok()
+}
+
+/// The codes that both HTTP protocols may retry.
+fn failed_post(outcome: Result<Raw, String>) -> Answer {
+    match outcome {
+        Err(_) => Answer::Nothing,
+        Ok(Raw { status: 429 | 502..=504, retry_after, .. }) => Answer::Again(retry_after),
+        Ok(raw) => Answer::Never(format!("{}: {}", raw.status, String::from_utf8_lossy(&raw.body))),
+    }
+}
+
+fn json_report(body: &[u8]) -> Answer {
+    let said: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    match said["rejected"].as_u64() {
+        Some(rejected) => Answer::Taken { rejected },
+        None => Answer::Never(format!("no report: {}", String::from_utf8_lossy(body))),
+    }
+}
+
+struct Raw {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+fn post(agent: &ureq::Agent, address: &str, content_type: &str, body: &[u8]) -> Result<Raw, String> {
+    let sent = agent.post(address).header("Content-Type", content_type).send(body);
+    let mut response = sent.map_err(|error| error.to_string())?;
+    let header = response.headers().get("Retry-After");
+    let seconds = header.and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Raw {
+        status: response.status().as_u16(),
+        retry_after: seconds.map(Duration::from_secs),
+        body: response.body_mut().read_to_vec().map_err(|error| error.to_string())?,
+    })
+}
