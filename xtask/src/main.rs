@@ -9,6 +9,7 @@ mod command;
 mod docs;
 mod fuzz;
 mod guard;
+mod planted;
 mod report;
 mod setup;
 mod test;
@@ -36,6 +37,8 @@ enum Command {
     Guard(guard::Options),
     /// Measure end to end: `forebay-bench` with these arguments around a `dist` build
     Bench(bench::Options),
+    /// Plant the bugs that others have made, one after the other, and see that each is found
+    Planted,
     /// Run one fuzz target for a while
     Fuzz(fuzz::Options),
     /// Write the generated pages under docs/ anew
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Guard(options) => guard::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
+        Command::Planted => planted::run(),
         Command::Docs => docs::write(),
     };
     match result {

@@ -20,9 +20,9 @@ pub struct Options {
     /// When the gateway tells its clients success; `durable` puts the journal's disk at stake too
     #[arg(long, default_value = "delivered", value_parser = ["delivered", "durable"])]
     acknowledge: String,
-    /// Change the configuration and reload it by SIGHUP as well
+    /// Leave the configuration as it is
     #[arg(long)]
-    reload: bool,
+    no_reload: bool,
     /// NAME=value for the gateway's environment; may be given more than once
     #[arg(long, value_name = "NAME=value")]
     env: Vec<String>,
@@ -41,7 +41,7 @@ pub fn run(options: &Options) -> Result<()> {
     test.env("FOREBAY_TORTURE_SEED", options.seed.unwrap_or_else(new_seed).to_string());
     test.env("FOREBAY_TORTURE_KILLS", options.kills.to_string());
     test.env("FOREBAY_TORTURE_RECORDS", options.records.to_string());
-    test.env("FOREBAY_TORTURE_RELOAD", if options.reload { "1" } else { "0" });
+    test.env("FOREBAY_TORTURE_RELOAD", if options.no_reload { "0" } else { "1" });
     test.env("FOREBAY_TORTURE_ENV", options.env.join(","));
     command::show(&mut test)
 }

@@ -1,7 +1,7 @@
 //! Bugs and panics on purpose, to see that the tests would find them. An ordinary build has none of it: every question is answered no
 //! when it is compiled.
 //!
-//! With the feature `planted`, `FOREBAY_PLANT` names the bug, and `FOREBAY_PANIC` (`writer:50,consumer:7`) the places that panic, each
+//! With the feature `planted`, `FOREBAY_PLANT` names the bug, and `FOREBAY_PANIC` (`writer:50+consumer:7`) the places that panic, each
 //! time that so many have passed it. `docs/reliability.md` has the list.
 
 #[cfg(not(any(test, feature = "planted")))]
@@ -62,7 +62,7 @@ mod answers {
             let (place, every) = part.split_once(':')?;
             Some((place.to_owned(), (every.parse::<u64>().ok()?.max(1), 0)))
         };
-        text.split(',').filter_map(one).collect()
+        text.split('+').filter_map(one).collect()
     }
 }
 

@@ -37,6 +37,7 @@ fn print_faults(settings: &Settings, outcome: &Outcome) {
     }
     row("calls that the disk failed", outcome.disk_hits);
     row("bytes cut by power cuts", outcome.cut);
+    row("panics survived", outcome.panics);
 }
 
 fn print_load(outcome: &Outcome) {
@@ -107,6 +108,9 @@ fn invalid(settings: &Settings, outcome: &Outcome) -> Vec<String> {
     let verdict = &outcome.verdict;
     if verdict.honest_twins == 0 || verdict.letters == 0 {
         reasons.push("no twin or no dead letter was found".to_owned());
+    }
+    if settings.panics() && outcome.panics == 0 {
+        reasons.push("no panic".to_owned());
     }
     if !outcome.was_judged {
         reasons.push("nothing was read back".to_owned());

@@ -27,6 +27,8 @@ pub struct Outcome {
     pub happened: [u64; EVENTS],
     pub disk_hits: u64,
     pub cut: u64,
+    /// Most panics that one process had survived.
+    pub panics: u64,
     pub quiet_points: u64,
     pub verdict: Verdict,
     pub was_judged: bool,
@@ -130,7 +132,7 @@ fn play(settings: &Settings, round: &Round, number: u64, world: &mut World) -> R
 }
 
 /// No faults and no clients: everything must come to rest, and the books must balance.
-fn quiet(world: &World, load: &Load) -> Result<()> {
+fn quiet(world: &mut World, load: &Load) -> Result<()> {
     world.proxy.calm();
     load.pause()?;
     world.check_books()
@@ -142,6 +144,7 @@ fn count(world: &World, outcome: &mut Outcome) {
     outcome.happened = world.happened;
     outcome.disk_hits = world.disk.hits();
     outcome.cut = world.cut;
+    outcome.panics = world.panics;
 }
 
 fn close(

@@ -44,10 +44,17 @@ impl Settings {
             records: number("FOREBAY_TORTURE_RECORDS").unwrap_or(if is_long { 1_000_000 } else { 100_000 }),
             kills: number("FOREBAY_TORTURE_KILLS").unwrap_or(if is_long { 20 } else { 3 }),
             acknowledge,
-            reload: text("FOREBAY_TORTURE_RELOAD").as_deref() == Some("1"),
+            reload: text("FOREBAY_TORTURE_RELOAD").as_deref() != Some("0"),
             round: Duration::from_secs(if is_long { 30 } else { 15 }),
             environment: environment(),
         }
+    }
+}
+
+impl Settings {
+    /// Whether the gateway is told to panic now and then.
+    pub fn panics(&self) -> bool {
+        self.environment.iter().any(|(name, _)| name == "FOREBAY_PANIC")
     }
 }
 
