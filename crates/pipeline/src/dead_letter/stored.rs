@@ -1,6 +1,7 @@
 //! Letters as they lie in files, for those who read them, mend them and send them again.
 
 use super::file::letter_files;
+use super::mend::is_letter;
 use crate::body::{Body, OnRefused, Share};
 use crate::budget::{Budget, Exhausted};
 use crate::ids::{Ids, Mint};
@@ -52,7 +53,8 @@ impl LetterFile {
         &self.0
     }
 
-    /// The letters, line by line. A last line without an end is still being written, or was never answered for: it is left out.
+    /// The letters, line by line. A last line without a line break counts if it is a whole letter, as an editor may have left it; if it is not,
+    /// it is still being written, or was never answered for, and is left out.
     pub fn letters(&self) -> io::Result<impl Iterator<Item = io::Result<Line>>> {
         let mut reader = BufReader::new(File::open(&self.0)?);
         let mut text = Vec::new();
@@ -60,7 +62,7 @@ impl LetterFile {
         Ok(std::iter::from_fn(move || {
             text.clear();
             match reader.read_until(b'\n', &mut text) {
-                Ok(_) if text.last() != Some(&b'\n') => None,
+                Ok(_) if text.last() != Some(&b'\n') && !is_letter(&text) => None,
                 Ok(_) => {
                     number += 1;
                     Some(Ok((number - 1, serde_json::from_slice(&text))))
@@ -209,11 +211,19 @@ mod tests {
     #[test]
     fn whole_lines_are_letters_or_say_why_not_and_a_torn_one_is_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let file = file(dir.path(), &format!("{}\nno letter\n{}", line("one"), line("torn")));
-        let lines: Vec<Line> = file.letters().unwrap().map(Result::unwrap).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0].1.as_ref().unwrap().document.get(), r#"{"message":"one"}"#);
-        assert!(lines[1].1.is_err());
+        let whole = line("whole");
+        let good = format!("{}\nno letter\n", line("one"));
+        for (last, count) in [(&whole[..whole.len() - 1], 2), (&whole[..], 3)] {
+            let file = file(dir.path(), &format!("{good}{last}"));
+            let lines: Vec<Line> = file.letters().unwrap().map(Result::unwrap).collect();
+            assert_eq!(lines.len(), count);
+            assert_eq!(lines[0].1.as_ref().unwrap().document.get(), r#"{"message":"one"}"#);
+            assert!(lines[1].1.is_err());
+            assert!(lines[2..].iter().all(|(number, letter)| *number == 2 && letter.is_ok()));
+            // Taking the first line out leaves the last one as it is.
+            file.remove(&[0].into()).unwrap();
+            assert_eq!(fs::read_to_string(file.path()).unwrap(), format!("no letter\n{last}"));
+        }
     }
 
     #[test]
