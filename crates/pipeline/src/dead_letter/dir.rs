@@ -74,7 +74,7 @@ pub struct DeadLetterDir {
 }
 
 impl DeadLetterDir {
-    /// Opens a directory, and makes it if need be. Counts what is in it; a line that a crash tore is cut off.
+    /// Opens a directory, and makes it if need be. Counts what is in it; a line that a crash tore is moved to a file ending in `.torn`.
     pub fn open(config: &DeadLetterConfig) -> std::io::Result<Self> {
         let writer = Writer::open(config)?;
         let stats = DeadLetterStats::default();

@@ -1,15 +1,15 @@
 //! The files of a directory of dead letters. Everything here may wait for the disk.
 
+use super::mend::mend;
 use super::{BuryError, DeadLetterConfig};
 use jiff::Timestamp;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "dead-letters-";
 const SUFFIX: &str = ".jsonl";
-/// A file is read backwards in such steps to find its last whole line.
-const STEP: u64 = 64 << 10;
 
 /// Appends to the newest file of the directory.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Writer {
         fs::create_dir_all(&config.path)?;
         let lock = lock(&config.path)?;
         for path in letter_files(&config.path)? {
-            mend(&path)?;
+            mend(&path).map_err(|error| named(&path, &error))?;
         }
         let mut writer = Self {
             dir: config.path.clone(),
@@ -120,10 +120,32 @@ pub(super) fn lock(dir: &Path) -> io::Result<File> {
         Ok(()) => Ok(handle),
         Err(TryLockError::WouldBlock) => Err(io::Error::new(
             io::ErrorKind::ResourceBusy,
-            "another process has this directory: each needs one of its own",
+            "this directory is in use: each process, and each part of one, needs one of its own",
         )),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// The error with the file's name in it.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Opens a new file that only its owner can read until it is [`resemble`]d to another.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).mode(0o600);
+    options
+}
+
+/// Gives a file the owner and the mode of another, as far as that is allowed: letters are as private as what they came from.
+pub(super) fn resemble(file: &File, model: &fs::Metadata) -> io::Result<()> {
+    match fchown(file, Some(model.uid()), Some(model.gid())) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        // Only root may give files away. Then it is ours, as it was if we could write to it.
+        Err(_) | Ok(()) => {}
+    }
+    file.set_permissions(model.permissions())
 }
 
 fn write_durably(file: &mut File, lines: &[u8]) -> io::Result<()> {
@@ -148,41 +170,12 @@ pub(super) fn letter_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+        // A directory of such a name is nobody's letters; a link to a file may be.
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) && !entry.path().is_dir() {
             files.push(entry.path());
         }
     }
     Ok(files)
-}
-
-/// Cuts off a last line without an end, which a crash has left: nobody was told that it was kept.
-fn mend(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-    let len = file.metadata()?.len();
-    let whole = whole_lines(&mut file, len)?;
-    if whole < len {
-        tracing::warn!(path = %path.display(), bytes = len - whole, "cut off a torn line of dead letters");
-        file.set_len(whole)?;
-        file.sync_all()?;
-    }
-    Ok(())
-}
-
-/// The length up to and including the last line break.
-fn whole_lines(file: &mut File, len: u64) -> io::Result<u64> {
-    let mut end = len;
-    let mut block = Vec::new();
-    while end > 0 {
-        let start = end.saturating_sub(STEP);
-        block.resize((end - start) as usize, 0);
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(&mut block)?;
-        if let Some(at) = memchr::memrchr(b'\n', &block) {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod dir;
 mod file;
+mod mend;
 mod stored;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Letters as they lie in files, for those who read them, mend them and send them again.
 
-use super::file::letter_files;
+use super::file::{letter_files, private, resemble};
+use super::mend::is_letter;
 use crate::body::{Body, OnRefused, Share};
 use crate::budget::{Budget, Exhausted};
 use crate::ids::{Ids, Mint};
@@ -52,7 +53,8 @@ impl LetterFile {
         &self.0
     }
 
-    /// The letters, line by line. A last line without an end is still being written, or was never answered for: it is left out.
+    /// The letters, line by line. A last line without a line break counts if it is a whole letter, as an editor may have left it; if it is not,
+    /// it is still being written, or was never answered for, and is left out.
     pub fn letters(&self) -> io::Result<impl Iterator<Item = io::Result<Line>>> {
         let mut reader = BufReader::new(File::open(&self.0)?);
         let mut text = Vec::new();
@@ -60,7 +62,7 @@ impl LetterFile {
         Ok(std::iter::from_fn(move || {
             text.clear();
             match reader.read_until(b'\n', &mut text) {
-                Ok(_) if text.last() != Some(&b'\n') => None,
+                Ok(_) if text.last() != Some(&b'\n') && !is_letter(&text) => None,
                 Ok(_) => {
                     number += 1;
                     Some(Ok((number - 1, serde_json::from_slice(&text))))
@@ -70,12 +72,15 @@ impl LetterFile {
         }))
     }
 
-    /// Takes these lines out of the file, durably; a file without letters is removed. The rest stays byte for byte. Only for a directory
-    /// that no running process writes to.
+    /// Takes these lines out of the file, durably; a file without letters is removed. The rest stays byte for byte, under the same mode and, as
+    /// far as that is allowed, the same owner. Only for a directory that no running process writes to.
     pub fn remove(&self, lines: &BTreeSet<usize>) -> io::Result<()> {
         let rest = self.0.with_extension("jsonl.rest");
-        let mut reader = BufReader::new(File::open(&self.0)?);
-        let mut writer = BufWriter::new(File::create(&rest)?);
+        let whole = File::open(&self.0)?;
+        let without = private().write(true).truncate(true).open(&rest)?;
+        resemble(&without, &whole.metadata()?)?;
+        let mut reader = BufReader::new(whole);
+        let mut writer = BufWriter::new(without);
         let mut text = Vec::new();
         let mut kept = 0;
         for number in 0.. {
@@ -136,7 +141,7 @@ impl Replay {
         Ok(Self { plan, mint: Mint::default(), budget })
     }
 
-    /// What `account` owes of this letter, and where its fate will be told. It has the id that it had, so what is there already is a
+    /// What `account` owes of this letter, and where its fate will be told. The document goes as it stands. It has the id that it had, so what is there already is a
     /// duplicate; a refusal is told and not buried again.
     pub fn share(
         &self,
@@ -179,7 +184,7 @@ impl Replay {
         // The destination is the letter's, whatever its time.
         let window = EventWindow::new(Duration::MAX, Duration::MAX);
         let context = CheckContext { limits: &limits, arrived, window: &window };
-        let options = JsonOptions::default();
+        let options = JsonOptions { as_it_stands: true, ..JsonOptions::default() };
         let mut index = Index::default();
         json::check(document, &context, &options, &mut Matcher::new(&self.plan), &mut index)?;
         match (index.rejected.reasons.pop(), index.records.len()) {
@@ -195,6 +200,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ledger::Ledger;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
     fn line(message: &str) -> String {
         format!(
@@ -210,11 +216,19 @@ mod tests {
     #[test]
     fn whole_lines_are_letters_or_say_why_not_and_a_torn_one_is_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let file = file(dir.path(), &format!("{}\nno letter\n{}", line("one"), line("torn")));
-        let lines: Vec<Line> = file.letters().unwrap().map(Result::unwrap).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!(lines[0].1.as_ref().unwrap().document.get(), r#"{"message":"one"}"#);
-        assert!(lines[1].1.is_err());
+        let whole = line("whole");
+        let good = format!("{}\nno letter\n", line("one"));
+        for (last, count) in [(&whole[..whole.len() - 1], 2), (&whole[..], 3)] {
+            let file = file(dir.path(), &format!("{good}{last}"));
+            let lines: Vec<Line> = file.letters().unwrap().map(Result::unwrap).collect();
+            assert_eq!(lines.len(), count);
+            assert_eq!(lines[0].1.as_ref().unwrap().document.get(), r#"{"message":"one"}"#);
+            assert!(lines[1].1.is_err());
+            assert!(lines[2..].iter().all(|(number, letter)| *number == 2 && letter.is_ok()));
+            // Taking the first line out leaves the last one as it is.
+            file.remove(&[0].into()).unwrap();
+            assert_eq!(fs::read_to_string(file.path()).unwrap(), format!("no letter\n{last}"));
+        }
     }
 
     #[test]
@@ -222,10 +236,45 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lines: Vec<String> = ["one", "two", "three"].map(|message| line(message) + " \n").into();
         let file = file(dir.path(), &lines.concat());
+        for mode in [0o640, 0o600, 0o666] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            file.remove(&[9].into()).unwrap();
+            assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, mode);
+        }
         file.remove(&[1].into()).unwrap();
         assert_eq!(fs::read_to_string(file.path()).unwrap(), [&*lines[0], &*lines[2]].concat());
         file.remove(&[0, 1].into()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr)]
+    fn a_file_that_is_written_anew_stays_its_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(dir.path(), &format!("{}\n{}\n", line("one"), line("two")));
+        if chown(file.path(), Some(65_534), Some(65_534)).is_err() {
+            eprintln!("SKIPPED: only root can give a file to somebody else");
+            return;
+        }
+        file.remove(&[0].into()).unwrap();
+        let metadata = fs::metadata(file.path()).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (65_534, 65_534));
+    }
+
+    #[test]
+    fn a_document_is_stored_as_it_stands_in_its_letter() {
+        let account = Ledger::default().account("es", "all");
+        let replay = Replay::new(Budget::new(1 << 20)).unwrap();
+        for document in [
+            r#"{"@timestamp":"2026-11-21T08:26:04.580000000Z","message":"m","levelname":"ERROR","levelno":40}"#,
+            r#"{"@timestamp":"2400-01-01T00:00:00.000000000Z","message":"m"}"#,
+        ] {
+            let raw = RawValue::from_string(document.to_owned()).unwrap();
+            let letter = StoredLetter { document: raw, ..serde_json::from_str(&line("")).unwrap() };
+            let (share, _receipt) = replay.share(&letter, &account).unwrap();
+            let written = crate::document::DocumentWriter::new(&[]).document(&share.body, 0);
+            assert_eq!(String::from_utf8(written).unwrap(), document);
+        }
     }
 
     #[test]

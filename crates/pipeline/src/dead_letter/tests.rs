@@ -139,9 +139,41 @@ async fn a_line_that_a_crash_tore_is_cut_off() {
         fs::write(&file, bytes).unwrap();
         let store = DeadLetterDir::open(&config(dir.path())).unwrap();
         assert_eq!(store.stats().bytes.load(Relaxed), fs::metadata(&file).unwrap().len());
+        let kept = PathBuf::from(format!("{}.torn", file.display()));
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "{".repeat(torn) + "\n");
+        fs::remove_file(kept).unwrap();
         store.bury(&[letter("2")]).await.unwrap();
         assert_eq!(messages(dir.path()), ["0", "1", "2"]);
     }
+}
+
+#[tokio::test]
+async fn a_whole_letter_without_a_line_break_stays_a_letter() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = DeadLetterDir::open(&config(dir.path())).unwrap();
+    store.bury(&[letter("0"), letter("1")]).await.unwrap();
+    drop(store);
+    let file = files(dir.path()).remove(0);
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    for _ in 0..2 {
+        drop(DeadLetterDir::open(&config(dir.path())).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), whole);
+        assert_eq!(files(dir.path()).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_directory_with_the_name_of_a_file_is_passed_over_and_other_faults_name_their_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("dead-letters-1.jsonl")).unwrap();
+    let store = DeadLetterDir::open(&config(dir.path())).unwrap();
+    store.bury(&[letter("0")]).await.unwrap();
+    drop(store);
+    assert_eq!(LetterFile::all(dir.path()).unwrap().len(), 1);
+    std::os::unix::fs::symlink("/nowhere/at/all", dir.path().join("dead-letters-2.jsonl")).unwrap();
+    let error = DeadLetterDir::open(&config(dir.path())).unwrap_err();
+    assert!(error.to_string().contains("dead-letters-2.jsonl: "), "{error}");
 }
 
 #[tokio::test]
