@@ -16,6 +16,7 @@ mod hang;
 mod kill;
 mod late;
 mod letters_full;
+mod letters_sink;
 mod limits;
 mod load;
 mod outage;

@@ -10,7 +10,7 @@ use crate::receivers;
 use crate::settings::Settings;
 use forebay_pipeline::admit::{Intake, Outlet};
 use forebay_pipeline::budget::Budget;
-use forebay_pipeline::dead_letter::DeadLetterDir;
+use forebay_pipeline::dead_letter::{DeadLetterDir, DeadLetters};
 use forebay_pipeline::deliver::{DeliveryState, Handle, Sink};
 use forebay_pipeline::ids::Mint;
 use forebay_pipeline::journal::Service;
@@ -64,6 +64,13 @@ impl Blueprint {
                 .into_iter()
                 .map(|(path, message)| locator.fault(&format!("receivers.{path}"), message, None)),
         );
+        if let Some(to) =
+            settings.dead_letters.to.as_ref().filter(|to| !settings.sinks.contains_key(&to.sink))
+        {
+            let meant = nearest(&to.sink, settings.sinks.keys().map(String::as_str));
+            let message = format!("there is no sink `{}`", to.sink);
+            faults.push(locator.fault("dead_letters.to.sink", message, meant));
+        }
         let cross = settings.faults().into_iter();
         faults.extend(cross.map(|(path, message)| locator.fault(&path, message, None)));
         let names: Vec<&str> = settings.sinks.keys().map(String::as_str).collect();
@@ -108,6 +115,7 @@ pub struct Graph {
     pub settings: Settings,
     pub ledger: Arc<Ledger>,
     pub dead_letters: Arc<DeadLetterDir>,
+    letters: Option<(Arc<dyn DeadLetters>, Handle)>,
     pub journal: Option<Arc<Service>>,
     pub started: receivers::Started,
     pub live: Arc<RwLock<Arc<Live>>>,
@@ -142,6 +150,9 @@ impl Graph {
         for running in &self.running {
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             delivered &= running.outlet.handle.drain(left).await;
+        }
+        if let Some((_, letters)) = &self.letters {
+            delivered &= letters.drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
         }
         for retiring in &self.retiring {
             retiring.abort();

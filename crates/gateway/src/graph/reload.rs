@@ -83,6 +83,7 @@ impl Graph {
             ledger: Arc::clone(&self.ledger),
             budget: Arc::clone(&self.budget),
             dead_letters: Arc::clone(&self.dead_letters),
+            letters: self.letters.clone(),
             mint: Arc::clone(&self.mint),
             journal: self.journal.clone(),
         }

@@ -83,6 +83,11 @@ impl Buffer {
         result
     }
 
+    /// Bytes in it.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes that fit without growing.
     pub fn spare(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()

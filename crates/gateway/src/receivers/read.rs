@@ -18,6 +18,9 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 /// `listener`), which no lease counts.
 const KEEP_FROM_BYTES: usize = 32 << 10;
 
+/// A body of a larger declared length is leased as it comes. Most requests are smaller, and are not copied as they grow.
+const LEASED_WHOLE_BYTES: usize = 256 << 10;
+
 /// The chunks of a body, with an eye on the clock.
 #[derive(Debug)]
 pub struct Chunks<B> {
@@ -84,7 +87,8 @@ where
         Ok(())
     }
 
-    /// The whole body in one buffer of at most `limit` bytes. A declared length is leased before the first byte is read.
+    /// The whole body in one buffer of at most `limit` bytes. A declared length for which there is no room is refused before the first
+    /// byte is read.
     ///
     /// # Errors
     /// Over the limit or the budget, or as [`Self::next`].
@@ -114,6 +118,9 @@ where
         if len > limit {
             return Err(Fault::too_large(limit));
         }
+        if len > LEASED_WHOLE_BYTES {
+            return self.collect_as_it_comes(first, len, budget).await;
+        }
         let lease = budget.lease(len)?;
         let mut chunk = first;
         if chunk.is_empty() && len > 0 {
@@ -137,10 +144,36 @@ where
             }
         }
         if bytes.len() < len {
-            let message = format!("the message ends after {} of {len} bytes", bytes.len());
-            return Err(Fault::new(Kind::Framing, message));
+            return Err(shorter(bytes.len(), len));
         }
         Ok(Payload { bytes: bytes.into(), lease })
+    }
+
+    /// The same for a large body, of which no more is leased than has come, and as much again: whoever declares much and sends little
+    /// must not keep others out. What would find no room now is refused at once all the same.
+    async fn collect_as_it_comes(
+        &mut self,
+        first: Bytes,
+        len: usize,
+        budget: &Arc<Budget>,
+    ) -> Result<Payload, Fault> {
+        drop(budget.lease(len)?);
+        let mut buffer = Buffer::with_capacity(budget, LEASED_WHOLE_BYTES, len)?;
+        let mut chunk = first;
+        loop {
+            if chunk.len() > len - buffer.len() {
+                return Err(longer(len));
+            }
+            buffer.extend(&chunk)?;
+            match self.next().await? {
+                Some(next) => chunk = next,
+                None => break,
+            }
+        }
+        if buffer.len() < len {
+            return Err(shorter(buffer.len(), len));
+        }
+        buffer.finish()
     }
 
     /// The first `N` bytes, and what came with them.
@@ -165,6 +198,10 @@ where
     }
 }
 
+fn shorter(found: usize, len: usize) -> Fault {
+    Fault::new(Kind::Framing, format!("the message ends after {found} of {len} bytes"))
+}
+
 fn longer(len: usize) -> Fault {
     Fault::new(Kind::Framing, format!("there are bytes after the one message of {len} bytes"))
 }
@@ -184,6 +221,33 @@ mod tests {
         let frames: Vec<_> =
             chunks.iter().map(|chunk| Ok::<_, Infallible>(Frame::data(Bytes::from_static(chunk)))).collect();
         Chunks::new(StreamBody::new(stream::iter(frames)), TIMEOUT)
+    }
+
+    #[tokio::test]
+    async fn of_a_large_declared_length_no_more_is_leased_than_comes() {
+        const LEN: usize = 8 << 20;
+        let part = || Bytes::from(vec![7; 1 << 16]);
+        for comes in [0, 1, 64, LEN >> 16] {
+            let budget = Budget::new(4 * LEN);
+            let seen = Arc::clone(&budget);
+            let body = StreamBody::new(stream::unfold(0, move |sent| {
+                // Never more than a quarter of a mebibyte, or twice what has come beside what is being moved.
+                assert!(seen.used() <= (3 * (sent << 16)).max(LEASED_WHOLE_BYTES), "{sent}: {}", seen.used());
+                let next = (sent < comes).then(|| (Ok::<_, Infallible>(Frame::data(part())), sent + 1));
+                std::future::ready(next)
+            }));
+            let mut chunks = Chunks::new(body, TIMEOUT);
+            let collected = chunks.collect_exactly(Bytes::new(), LEN, &budget, LEN).await;
+            match collected {
+                Ok(payload) => assert_eq!((payload.bytes.len(), comes), (LEN, LEN >> 16)),
+                Err(fault) => assert!(fault.kind == Kind::Framing && comes < LEN >> 16, "{fault:?}"),
+            }
+            assert_eq!(budget.used(), 0);
+        }
+        let full = Budget::new(LEN - 1);
+        let mut chunks = chunked(&[b"never read"]);
+        assert!(chunks.collect_exactly(Bytes::new(), LEN, &full, LEN).await.is_err());
+        assert_eq!(chunks.received(), 0);
     }
 
     #[tokio::test]

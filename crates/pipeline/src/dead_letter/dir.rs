@@ -2,6 +2,7 @@
 
 use super::file::Writer;
 use super::{BuryError, DeadLetters, Letter};
+use crate::route::Template;
 use crate::time::TimestampWriter;
 use crate::units::ByteSize;
 use futures_util::future::BoxFuture;
@@ -24,6 +25,25 @@ pub struct DeadLetterConfig {
     pub max_bytes: ByteSize,
     /// The size at which a new file is begun. Default `64MiB`.
     pub max_file_bytes: ByteSize,
+    /// Keep letters as documents in a sink instead. What that sink refuses in its turn goes to the directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<LetterTarget>,
+}
+
+/// A sink that keeps dead letters.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct LetterTarget {
+    /// The sink's name. It may be the one that refuses records.
+    pub sink: String,
+    /// The index, or whatever the sink calls a destination; date patterns as in routes, filled from the time of burial. Default
+    /// `forebay-dead-letters-%Y.%m`. The refused document is in it as text, so that it cannot be refused for its fields again.
+    #[serde(default = "default_index")]
+    pub index: String,
+}
+
+fn default_index() -> String {
+    "forebay-dead-letters-%Y.%m".to_owned()
 }
 
 impl Default for DeadLetterConfig {
@@ -32,6 +52,7 @@ impl Default for DeadLetterConfig {
             path: PathBuf::from("./forebay-data/dead-letters"),
             max_bytes: ByteSize::mib(1_024),
             max_file_bytes: ByteSize::mib(64),
+            to: None,
         }
     }
 }
@@ -48,6 +69,9 @@ impl DeadLetterConfig {
         }
         if self.max_bytes < self.max_file_bytes {
             faults.push(("max_bytes", "must not be below `max_file_bytes`".to_owned()));
+        }
+        if let Some(Err(message)) = self.to.as_ref().map(|to| Template::parse(&to.index)) {
+            faults.push(("to.index", message));
         }
         faults
     }
@@ -125,12 +149,15 @@ struct Envelope<'l> {
     reason: &'l str,
 }
 
+/// A time as letters have it.
+pub(super) fn rfc3339(time: &mut TimestampWriter, nanos: i64) -> String {
+    let (second, fraction) = time.format(nanos);
+    String::from_utf8_lossy(&[&second[..], &fraction[..]].concat()).into_owned()
+}
+
 fn lines(letters: &[Letter]) -> Result<Vec<u8>, BuryError> {
     let mut time = TimestampWriter::default();
-    let mut rfc3339 = |nanos| {
-        let (second, fraction) = time.format(nanos);
-        String::from_utf8_lossy(&[&second[..], &fraction[..]].concat()).into_owned()
-    };
+    let mut rfc3339 = |nanos| rfc3339(&mut time, nanos);
     let mut out = Vec::new();
     for letter in letters {
         let envelope = Envelope {

@@ -191,6 +191,7 @@ mod tests {
             path: dir.path().to_owned(),
             max_bytes: ByteSize(100),
             max_file_bytes: ByteSize(100),
+            to: None,
         };
         let mut writer = Writer::open(&config).unwrap();
         writer.append(b"whole\n").unwrap();

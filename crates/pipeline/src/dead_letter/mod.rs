@@ -6,11 +6,13 @@
 mod dir;
 mod file;
 mod mend;
+mod remote;
 mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use dir::{DeadLetterConfig, DeadLetterDir, DeadLetterStats};
+pub use dir::{DeadLetterConfig, DeadLetterDir, DeadLetterStats, LetterTarget};
+pub use remote::DeadLetterSink;
 pub use stored::{LetterFile, Line, Replay, StoredLetter, Unsendable};
 
 use futures_util::future::BoxFuture;
@@ -59,6 +61,9 @@ pub enum BuryError {
     Full { wanted: u64, used: u64, limit: u64 },
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The sink that keeps letters did not take them.
+    #[error("the sink for dead letters: {0}")]
+    Unsent(String),
     /// The writer panicked, or the runtime is shutting down.
     #[error("the writer was lost: {0}")]
     Lost(#[from] tokio::task::JoinError),

@@ -201,7 +201,7 @@ async fn a_disk_that_fails_is_an_error_until_it_works_again() {
 #[test]
 fn faults_name_their_setting() {
     let path = PathBuf::new();
-    let bad = DeadLetterConfig { path, max_bytes: ByteSize(0), max_file_bytes: ByteSize(1) };
+    let bad = DeadLetterConfig { path, max_bytes: ByteSize(0), max_file_bytes: ByteSize(1), to: None };
     let paths: Vec<&str> = bad.faults().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, ["path", "max_bytes"]);
     assert_eq!(DeadLetterConfig::default().faults(), []);

@@ -10,6 +10,7 @@ mod template;
 pub use config::{Mode, RouteConfig, Scalar, When};
 pub use matcher::Matcher;
 pub use plan::{Plan, Route, RouteFault};
+pub(crate) use template::Template;
 
 /// The routes that a record takes, as a set of route numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ const HOURS_PER_DAY: i32 = 24;
 
 /// A parsed pattern.
 #[derive(Debug, Default)]
-pub(super) struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
     hourly: bool,
 }
@@ -21,7 +21,7 @@ enum Part {
 
 impl Template {
     /// Parses `pattern` and checks that the names it makes are valid index names.
-    pub(super) fn parse(pattern: &str) -> Result<Self, String> {
+    pub(crate) fn parse(pattern: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut text = String::new();
         let mut chars = pattern.chars();
@@ -52,7 +52,7 @@ impl Template {
     }
 
     /// The name for events of this hour since 1970.
-    pub(super) fn render(&self, hour: i32) -> String {
+    pub(crate) fn render(&self, hour: i32) -> String {
         let day = i64::from(hour.div_euclid(HOURS_PER_DAY));
         let (year, month, day_of_month) = civil(day);
         let mut name = String::new();
