@@ -207,12 +207,12 @@ impl Settings {
         let mut folders: Vec<&std::path::Path> = Vec::new();
         for (name, sink) in &self.sinks {
             if let SinkConfig::File(file) = sink {
-                if folders.contains(&file.path.as_path()) {
-                    faults.push((
-                        format!("sinks.{name}.path"),
-                        "another file sink writes there already".to_owned(),
-                    ));
-                }
+                let taken = match file.path.as_path() {
+                    path if path == self.dead_letters.path => Some("the dead letters are kept there"),
+                    path if folders.contains(&path) => Some("another file sink writes there already"),
+                    _ => None,
+                };
+                faults.extend(taken.map(|why| (format!("sinks.{name}.path"), why.to_owned())));
                 folders.push(&file.path);
             }
         }
@@ -339,11 +339,15 @@ mod tests {
     #[test]
     fn settings_that_contradict_each_other_are_faults() {
         let text = "receivers: {otlp: {grpc: {listen: '127.0.0.1:9600'}}}\nlimits: {memory: 0}\n\
-            sinks: {a: {type: file, path: x}, b: {type: file, path: x}}\n";
+            sinks: {a: {type: file, path: x}, b: {type: file, path: x}, \n\
+            c: {type: file, path: y}}\ndead_letters: {path: y}\n";
         let faults = draw(text).unwrap_err();
         let places: Vec<(usize, &str)> =
             faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
-        assert_eq!(places, [(1, "admin.listen"), (2, "limits.memory"), (3, "sinks.b.path")]);
+        assert_eq!(
+            places,
+            [(1, "admin.listen"), (2, "limits.memory"), (3, "sinks.b.path"), (4, "sinks.c.path")]
+        );
     }
 
     #[test]

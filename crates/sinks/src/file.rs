@@ -7,6 +7,7 @@
 use crate::lines::LineEncoder;
 use crate::{BuildContext, Fault};
 use forebay_pipeline::body::Share;
+use forebay_pipeline::dead_letter;
 use forebay_pipeline::deliver::{DeliveryConfig, Encoder, Payload, Sink, Verdicts};
 use forebay_pipeline::document::DocumentWriter;
 use forebay_pipeline::units::ByteSize;
@@ -15,13 +16,14 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 mod journal;
 
-use journal::{Journal, Rules};
+use journal::{Journal, Rules, is_at};
 
 /// Files that are kept open. Beyond it all are closed once, and opened again as they are needed.
 const MAX_OPEN: usize = 128;
@@ -33,7 +35,8 @@ const MAX_NAME: usize = 200;
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "FileSink")]
 pub struct Config {
-    /// The directory, made if it is not there. Default `forebay-data` in the working directory.
+    /// The directory, made if it is not there. Default `forebay-data` in the working directory. Each sink of each process needs one of its
+    /// own: a second one waits until the first is gone.
     pub path: PathBuf,
     /// How large a file may become before the next one is begun. Default `128MiB`. A batch is never split, so a file
     /// may hold one batch that is larger.
@@ -76,7 +79,7 @@ impl Config {
             return Err(faults);
         }
         let rules = Rules { max_bytes: self.max_file_bytes.0, max_files: self.max_files, fsync: self.fsync };
-        let files = Files { directory: self.path.clone(), rules, open: Mutex::default() };
+        let files = Files::new(self.path.clone(), rules);
         Ok(Arc::new(FileSink { files: Arc::new(files), writer: DocumentWriter::new(&context.promote) }))
     }
 }
@@ -106,10 +109,10 @@ impl Sink for FileSink {
     }
 
     fn prepare(&self) -> BoxFuture<'_, Result<(), String>> {
-        let directory = self.files.directory.clone();
+        let files = Arc::clone(&self.files);
         Box::pin(async move {
-            let made = tokio::fs::create_dir_all(&directory).await;
-            made.map_err(|error| format!("{}: {error}", directory.display()))
+            let owned = tokio::task::spawn_blocking(move || files.own().map_err(|error| files.told(&error)));
+            owned.await.unwrap_or_else(|error| Err(error.to_string()))
         })
     }
 }
@@ -119,23 +122,43 @@ impl Sink for FileSink {
 struct Files {
     directory: PathBuf,
     rules: Rules,
+    /// The directory, locked: two processes that number full files would overwrite each other's.
+    owned: Mutex<Option<File>>,
     /// By destination. A journal's own lock is held while it is written to, this one is not.
     open: Mutex<HashMap<Arc<str>, Arc<Mutex<Journal>>>>,
 }
 
 impl Files {
+    fn new(directory: PathBuf, rules: Rules) -> Self {
+        Self { directory, rules, owned: Mutex::default(), open: Mutex::default() }
+    }
+
+    /// Makes sure that the directory is there, and this process's alone until the sink is dropped.
+    fn own(&self) -> io::Result<()> {
+        let mut owned = self.owned.lock();
+        // Somebody may have moved or deleted it: what stands there now is another one.
+        if owned.as_ref().is_some_and(|lock| is_at(lock, &self.directory)) {
+            return Ok(());
+        }
+        *owned = None;
+        std::fs::create_dir_all(&self.directory)?;
+        *owned = Some(dead_letter::lock(&self.directory)?);
+        Ok(())
+    }
+
+    fn told(&self, error: &io::Error) -> String {
+        format!("{}: {error}", self.directory.display())
+    }
+
     fn append(&self, payload: &Payload) -> Verdicts {
         let name = &payload.destination;
         if !is_file_name(name) {
             return Verdicts::Blocked { reason: format!("{name:?} cannot be the name of a file") };
         }
-        let journal = self.journal(name);
-        let appended = journal.lock().append(&payload.bytes);
+        let appended = self.own().and_then(|()| self.journal(name).lock().append(&payload.bytes));
         match appended {
             Ok(()) => Verdicts::Delivered,
-            Err(error) if needs_mending(&error) => {
-                Verdicts::Blocked { reason: format!("{}: {error}", self.directory.display()) }
-            }
+            Err(error) if needs_mending(&error) => Verdicts::Blocked { reason: self.told(&error) },
             Err(error) => again(&error),
         }
     }
@@ -161,8 +184,11 @@ fn again(error: &dyn std::error::Error) -> Verdicts {
 
 /// Whether somebody has to do something before writing can succeed.
 fn needs_mending(error: &io::Error) -> bool {
-    use io::ErrorKind::{IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem};
-    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | NotADirectory | IsADirectory)
+    use io::ErrorKind::{IsADirectory, NotADirectory, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(
+        error.kind(),
+        PermissionDenied | ReadOnlyFilesystem | NotADirectory | IsADirectory | ResourceBusy
+    )
 }
 
 /// Names are checked where routes are built; here only that none leaves the directory.

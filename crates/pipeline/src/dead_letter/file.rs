@@ -119,7 +119,7 @@ pub(super) fn lock(dir: &Path) -> io::Result<File> {
         Ok(()) => Ok(handle),
         Err(TryLockError::WouldBlock) => Err(io::Error::new(
             io::ErrorKind::ResourceBusy,
-            "another process has this directory: each needs one of its own",
+            "this directory is in use: each process, and each part of one, needs one of its own",
         )),
         Err(TryLockError::Error(error)) => Err(error),
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 fn files(directory: &Path, max_bytes: u64, max_files: Option<u32>) -> Files {
     let rules = Rules { max_bytes, max_files, fsync: true };
-    Files { directory: directory.to_owned(), rules, open: Mutex::default() }
+    Files::new(directory.to_owned(), rules)
 }
 
 fn payload(destination: &str, text: &str) -> Payload {
@@ -35,6 +35,7 @@ fn each_destination_has_its_file_and_a_restart_appends() {
     let first = files(directory.path(), 100, None);
     assert_eq!(first.append(&payload("a-2026.11.21", "{\"n\":1}\n")), Verdicts::Delivered);
     assert_eq!(first.append(&payload("b", "{\"n\":2}\n")), Verdicts::Delivered);
+    drop(first);
     let second = files(directory.path(), 100, None);
     assert_eq!(second.append(&payload("a-2026.11.21", "{\"n\":3}\n")), Verdicts::Delivered);
     let expected = [("a-2026.11.21.ndjson", "{\"n\":1}\n{\"n\":3}\n"), ("b.ndjson", "{\"n\":2}\n")];
@@ -75,6 +76,41 @@ fn a_torn_last_line_is_cut_off_at_the_next_start() {
     assert_eq!(sink.append(&payload("b", "{\"n\":3}\n")), Verdicts::Delivered);
     let expected = [("a.ndjson", "{\"n\":1}\n{\"n\":2}\n"), ("b.ndjson", "{\"n\":3}\n")];
     assert_eq!(content(directory.path()), named(&expected));
+}
+
+/// Two that number full files in one directory overwrite each other's.
+#[test]
+fn a_directory_belongs_to_one_sink_at_a_time_also_when_it_was_moved_away() {
+    let outer = tempfile::tempdir().unwrap();
+    let place = outer.path().join("files");
+    let (first, second) = (files(&place, 5, None), files(&place, 5, None));
+    assert_eq!(first.append(&payload("a", "0000\n")), Verdicts::Delivered);
+    for _ in 0..2 {
+        let refused = second.append(&payload("a", "1111\n"));
+        assert!(matches!(&refused, Verdicts::Blocked { reason } if reason.contains("in use")), "{refused:?}");
+        assert_eq!(first.append(&payload("a", "0000\n")), Verdicts::Delivered);
+        if outer.path().join("moved").exists() {
+            break;
+        }
+        fs::rename(&place, outer.path().join("moved")).unwrap();
+        assert_eq!(first.append(&payload("a", "0000\n")), Verdicts::Delivered);
+    }
+    assert_eq!(second.own().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+    drop(first);
+    assert_eq!(second.append(&payload("a", "1111\n")), Verdicts::Delivered);
+}
+
+#[tokio::test]
+async fn a_sink_whose_directory_is_in_use_cannot_be_prepared() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config { path: directory.path().to_owned(), ..Config::default() };
+    let build = || config.build(&BuildContext::default()).unwrap();
+    let (first, second) = (build(), build());
+    assert_eq!(first.prepare().await, Ok(()));
+    assert_eq!(first.prepare().await, Ok(()));
+    assert!(second.prepare().await.unwrap_err().contains("in use"));
+    drop(first);
+    assert_eq!(second.prepare().await, Ok(()));
 }
 
 #[test]
