@@ -14,13 +14,28 @@ pub struct Budget {
     used: AtomicUsize,
 }
 
-/// The budget has no room for so many bytes now. Retryable.
+/// The budget has no room for so many bytes. Retryable, unless [`Self::is_hopeless`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("memory budget exhausted: {wanted} bytes wanted, {used} of {limit} in use")]
 pub struct Exhausted {
+    /// Bytes beyond those that the lease had.
     pub wanted: usize,
+    /// Bytes that whoever asked would have held in all.
+    pub total: usize,
     pub used: usize,
     pub limit: usize,
+}
+
+impl Exhausted {
+    /// The same for one who holds `held` bytes under another lease and cannot do without them.
+    pub fn beside(self, held: usize) -> Self {
+        Self { total: self.total.saturating_add(held), ..self }
+    }
+
+    /// Whether there would be no room even if nobody else held anything.
+    pub fn is_hopeless(&self) -> bool {
+        self.total > self.limit
+    }
 }
 
 impl Budget {
@@ -37,13 +52,13 @@ impl Budget {
 
     /// Takes `bytes`, or says that there is no room.
     pub fn lease(self: &Arc<Self>, bytes: usize) -> Result<Lease, Exhausted> {
-        self.take(bytes, self.limit())?;
+        self.take(bytes, bytes, self.limit())?;
         Ok(Lease { budget: Arc::clone(self), bytes })
     }
 
     /// Takes `bytes` for what is owed already, if need be from the reserve.
     pub fn lease_owed(self: &Arc<Self>, bytes: usize) -> Result<Lease, Exhausted> {
-        self.take(bytes, self.limit)?;
+        self.take(bytes, bytes, self.limit)?;
         Ok(Lease { budget: Arc::clone(self), bytes })
     }
 
@@ -54,11 +69,12 @@ impl Budget {
         Lease { budget: Arc::clone(self), bytes }
     }
 
-    fn take(&self, bytes: usize, limit: usize) -> Result<(), Exhausted> {
+    /// Takes `bytes`, for a lease that will be `total` large.
+    fn take(&self, bytes: usize, total: usize, limit: usize) -> Result<(), Exhausted> {
         self.used
             .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|after| *after <= limit))
             .map(|_| ())
-            .map_err(|used| Exhausted { wanted: bytes, used, limit })
+            .map_err(|used| Exhausted { wanted: bytes, total, used, limit })
     }
 
     /// Bytes under lease now.
@@ -83,7 +99,7 @@ impl Lease {
     /// Makes the lease `bytes` large: grows (or fails, unchanged) or gives back.
     pub fn resize(&mut self, bytes: usize) -> Result<(), Exhausted> {
         if bytes > self.bytes {
-            self.budget.take(bytes - self.bytes, self.budget.limit())?;
+            self.budget.take(bytes - self.bytes, bytes, self.budget.limit())?;
         } else {
             self.budget.used.fetch_sub(self.bytes - bytes, Relaxed);
         }
@@ -112,8 +128,14 @@ mod tests {
     fn a_lease_never_exceeds_the_limit_and_gives_back_on_drop() {
         let budget = Budget::new(100);
         let mut lease = budget.lease(60).unwrap();
-        assert_eq!(budget.lease(41).unwrap_err(), Exhausted { wanted: 41, used: 60, limit: 100 });
-        assert!(lease.resize(101).is_err());
+        let refused = budget.lease(41).unwrap_err();
+        assert_eq!(refused, Exhausted { wanted: 41, total: 41, used: 60, limit: 100 });
+        assert_eq!(
+            [refused.is_hopeless(), refused.beside(59).is_hopeless(), refused.beside(60).is_hopeless()],
+            [false, false, true]
+        );
+        let refused = lease.resize(101).unwrap_err();
+        assert_eq!((refused.wanted, refused.is_hopeless()), (41, true));
         assert_eq!((lease.bytes(), budget.used()), (60, 60));
         lease.resize(100).unwrap();
         lease.resize(10).unwrap();

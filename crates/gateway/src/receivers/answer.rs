@@ -110,18 +110,26 @@ impl Fault {
 
 impl From<Exhausted> for Fault {
     fn from(exhausted: Exhausted) -> Self {
+        if exhausted.is_hopeless() {
+            let Exhausted { total, limit, .. } = exhausted;
+            let message =
+                format!("the request needs {total} bytes of memory, of {limit} for all requests together");
+            return Self::new(Kind::TooLarge, message);
+        }
         Self::new(Kind::Busy, exhausted.to_string())
     }
 }
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
+        use Malformed::{RecordTooLarge, TooLarge, TooManyRecords};
         let kind = match &refusal {
-            Refusal::Malformed(Malformed::RecordTooLarge { .. } | Malformed::TooManyRecords { .. }) => {
+            Refusal::Malformed(RecordTooLarge { .. } | TooManyRecords { .. } | TooLarge { .. }) => {
                 Kind::TooLarge
             }
             Refusal::Malformed(_) => Kind::Malformed,
-            Refusal::Exhausted(_) | Refusal::SinkFull { .. } | Refusal::Unkept(_) => Kind::Busy,
+            Refusal::Exhausted(exhausted) => return (*exhausted).into(),
+            Refusal::SinkFull { .. } | Refusal::Unkept(_) => Kind::Busy,
         };
         Self::new(kind, refusal.to_string())
     }
@@ -151,7 +159,8 @@ impl Taken {
         let sink_reason = settled.reason.map(clip);
         if settled.abandoned > 0 {
             let why = sink_reason.unwrap_or_else(|| "delivery was given up".to_owned());
-            let message = format!("{} of {records} records were not delivered: {why}", settled.abandoned);
+            let were = if records == 1 { "record was" } else { "records were" };
+            let message = format!("{} of {records} {were} not delivered: {why}", settled.abandoned);
             return Err(Fault { retry_after: settled.retry_after, ..Fault::new(Kind::Undelivered, message) });
         }
         Ok(Self {
@@ -177,16 +186,14 @@ impl Taken {
     pub fn message(&self) -> String {
         let mut parts = Vec::new();
         if self.rejected > 0 {
-            parts.push(format!("{} records were rejected", self.rejected));
+            parts.push(format!("{} rejected", records_were(self.rejected)));
         }
         for (position, reason) in &self.reasons {
             parts.push(format!("record {position}: {reason}"));
         }
         if self.dead_lettered > 0 {
-            parts.push(format!(
-                "{} records were refused by a sink and kept in the dead letters",
-                self.dead_lettered
-            ));
+            let kept = records_were(self.dead_lettered);
+            parts.push(format!("{kept} refused by a sink and kept in the dead letters"));
         }
         if let Some(reason) = &self.sink_reason
             && !parts.is_empty()
@@ -195,6 +202,11 @@ impl Taken {
         }
         clip(parts.join("; "))
     }
+}
+
+/// A number of records, before a participle.
+fn records_were(count: u64) -> String {
+    if count == 1 { "1 record was".to_owned() } else { format!("{count} records were") }
 }
 
 fn clip(mut message: String) -> String {
@@ -258,7 +270,7 @@ mod tests {
         let taken = Taken::new(9, rejected, settled).unwrap();
         assert_eq!((taken.accepted, taken.rejected, taken.told()), (9, 1, Told::Ok));
         let message = taken.message();
-        for part in ["1 records were rejected", "record 3: ", "2 records were refused", "no mapping"] {
+        for part in ["1 record was rejected", "record 3: ", "2 records were refused", "no mapping"] {
             assert!(message.contains(part), "{message}");
         }
         assert_eq!(Taken::default().message(), "");
@@ -269,6 +281,17 @@ mod tests {
         let settled = Settled { rejected: 4, ..Settled::default() };
         assert_eq!(Taken::new(4, Rejected::default(), settled).unwrap().told(), Told::Rejected);
         assert_eq!(Taken::default().told(), Told::Ok, "an empty request is a success");
+    }
+
+    #[test]
+    fn what_would_not_fit_into_empty_memory_either_is_not_to_be_tried_again() {
+        let exhausted = |total| Exhausted { wanted: 10, total, used: 95, limit: 100 };
+        for (total, kind) in [(100, Kind::Busy), (101, Kind::TooLarge)] {
+            assert_eq!(Fault::from(exhausted(total)).kind, kind);
+            assert_eq!(Fault::from(Refusal::Exhausted(exhausted(total))).kind, kind);
+        }
+        let fault = Fault::from(Refusal::Malformed(Malformed::TooLarge { bytes: 101, limit: 100 }));
+        assert_eq!(fault.kind, Kind::TooLarge);
     }
 
     #[test]

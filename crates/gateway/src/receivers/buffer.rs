@@ -18,6 +18,8 @@ pub struct Buffer {
     bytes: Vec<u8>,
     lease: Lease,
     limit: usize,
+    /// Bytes that the same request holds elsewhere until this is filled.
+    beside: usize,
 }
 
 impl Buffer {
@@ -26,11 +28,19 @@ impl Buffer {
     /// # Errors
     /// `capacity` is over the limit, or the budget has no room for it.
     pub fn with_capacity(budget: &Arc<Budget>, capacity: usize, limit: usize) -> Result<Self, Fault> {
+        Self::beside(0, budget, capacity, limit)
+    }
+
+    /// The same for a request that holds `beside` bytes elsewhere until the buffer is filled.
+    ///
+    /// # Errors
+    /// As [`Self::with_capacity`].
+    pub fn beside(beside: usize, budget: &Arc<Budget>, capacity: usize, limit: usize) -> Result<Self, Fault> {
         if capacity > limit {
             return Err(Fault::too_large(limit));
         }
-        let lease = budget.lease(capacity)?;
-        Ok(Self { bytes: Vec::with_capacity(capacity), lease, limit })
+        let lease = budget.lease(capacity).map_err(|exhausted| exhausted.beside(beside))?;
+        Ok(Self { bytes: Vec::with_capacity(capacity), lease, limit, beside })
     }
 
     /// Makes room for `more` bytes, at least doubling, so that the bytes move a few times only.
@@ -48,7 +58,7 @@ impl Buffer {
         }
         let new = wanted.max(old.saturating_mul(2)).min(self.limit);
         // The old bytes stay until they are moved.
-        self.lease.resize(old + new)?;
+        self.lease.resize(old + new).map_err(|exhausted| exhausted.beside(self.beside))?;
         self.bytes.reserve_exact(new - self.bytes.len());
         self.lease.resize(self.bytes.capacity())?;
         Ok(())
@@ -123,10 +133,14 @@ mod tests {
     #[test]
     fn it_stops_where_the_budget_ends() {
         let budget = Budget::new(100);
-        let mut buffer = Buffer::with_capacity(&budget, 40, 1000).unwrap();
-        assert_eq!(buffer.reserve(61).unwrap_err().kind, Kind::Busy);
-        drop(buffer);
-        assert_eq!(Buffer::with_capacity(&budget, 101, 1000).unwrap_err().kind, Kind::Busy);
+        let mut buffer = Buffer::with_capacity(&budget, 30, 1000).unwrap();
+        let other = budget.lease(20).unwrap();
+        assert_eq!(buffer.reserve(60).unwrap_err().kind, Kind::Busy);
+        assert_eq!(buffer.reserve(71).unwrap_err().kind, Kind::TooLarge, "whatever others hold");
+        assert_eq!(Buffer::beside(20, &budget, 60, 1000).unwrap_err().kind, Kind::Busy);
+        assert_eq!(Buffer::beside(50, &budget, 60, 1000).unwrap_err().kind, Kind::TooLarge);
+        drop((buffer, other));
+        assert_eq!(Buffer::with_capacity(&budget, 101, 1000).unwrap_err().kind, Kind::TooLarge);
         assert_eq!(budget.used(), 0);
     }
 }

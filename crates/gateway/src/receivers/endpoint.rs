@@ -49,9 +49,18 @@ impl Coding {
     /// # Errors
     /// `Encoding` for one that is not understood, or several.
     pub fn of_http(headers: &http::HeaderMap) -> Result<Self, Fault> {
-        let Some(value) = headers.get(http::header::CONTENT_ENCODING) else { return Ok(Self::Identity) };
-        let known = Self::parse(value.as_bytes());
-        known.ok_or_else(|| Fault::new(Kind::Encoding, "Content-Encoding must be gzip or identity"))
+        let unknown =
+            || Fault::new(Kind::Encoding, "Content-Encoding must be gzip or identity, and one at most");
+        let mut codings = headers.get_all(http::header::CONTENT_ENCODING).iter();
+        let parse = |value: &http::HeaderValue| Self::parse(value.as_bytes()).ok_or_else(unknown);
+        let first = codings.next().map_or(Ok(Self::Identity), parse)?;
+        // Several headers are one list (RFC 9110, 5.2): each names one more coding, one around the other.
+        for other in codings {
+            if (first, parse(other)?) != (Self::Identity, Self::Identity) {
+                return Err(unknown());
+            }
+        }
+        Ok(first)
     }
 }
 

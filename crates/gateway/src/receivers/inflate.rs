@@ -28,7 +28,7 @@ pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
     if promised > limit {
         return Err(Fault::too_large(limit));
     }
-    let mut buffer = Buffer::with_capacity(budget, promised, limit)?;
+    let mut buffer = Buffer::beside(packed.lease.bytes(), budget, promised, limit)?;
     for _ in 0..MAX_MEMBERS {
         input = member(input, &mut buffer).await?;
         if input.is_empty() {
@@ -126,8 +126,19 @@ mod tests {
         liar[trailer..].fill(0);
         assert_eq!(inflate(&liar, &budget, 32 * MIB).await.unwrap_err().kind, Kind::TooLarge);
         let small = Budget::new(bomb.len() + 4 * MIB);
-        assert_eq!(inflate(&liar, &small, 32 * MIB).await.unwrap_err().kind, Kind::Busy);
+        assert_eq!(inflate(&liar, &small, 32 * MIB).await.unwrap_err().kind, Kind::TooLarge);
         assert_eq!((budget.used(), small.used()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_beside_its_own_compressed_bytes_never_will() {
+        let noise: Vec<u8> = (0..MIB).map(|at| (at * at / 7) as u8).collect();
+        let packed = pack(&noise);
+        let budget = Budget::new(MIB + packed.len() / 2);
+        assert_eq!(inflate(&packed, &budget, MIB).await.unwrap_err().kind, Kind::TooLarge);
+        let budget = Budget::new(MIB + packed.len() * 3 / 2);
+        let _other = budget.lease(packed.len()).unwrap();
+        assert_eq!(inflate(&packed, &budget, MIB).await.unwrap_err().kind, Kind::Busy);
     }
 
     #[tokio::test]

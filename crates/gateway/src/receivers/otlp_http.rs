@@ -95,7 +95,18 @@ mod tests {
         };
         let good = head("Application/X-Protobuf; charset=x", "GZIP");
         assert_eq!(accept(&Method::POST, LOGS, &good).unwrap(), Coding::Gzip);
+        let several = |codings: &[&'static str]| {
+            let mut headers = head(PROTOBUF, codings[0]);
+            for coding in &codings[1..] {
+                headers.append(http::header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+            }
+            headers
+        };
+        let plain = accept(&Method::POST, LOGS, &several(&["identity", "", "identity"])).unwrap();
+        assert_eq!(plain, Coding::Identity, "to change nothing may be said often");
         let cases = [
+            (Method::POST, LOGS, several(&["gzip", "gzip"]), Kind::Encoding),
+            (Method::POST, LOGS, several(&["identity", "gzip"]), Kind::Encoding),
             (Method::POST, "/v1/traces", good.clone(), Kind::Unknown),
             (Method::GET, "/v1/metrics", good.clone(), Kind::Unknown),
             (Method::POST, "/v1/logs/", good.clone(), Kind::Unknown),

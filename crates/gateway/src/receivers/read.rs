@@ -195,6 +195,8 @@ mod tests {
 
         let mut chunks = Chunks::new(Full::new(Bytes::from(vec![7; 60])), TIMEOUT);
         assert_eq!(chunks.collect(&budget, 80).await.unwrap_err().kind, Kind::Busy);
+        let small = Budget::new(59);
+        assert_eq!(chunks.collect(&small, 80).await.unwrap_err().kind, Kind::TooLarge, "it never fits");
         assert_eq!(chunks.received(), 0);
         assert_eq!(chunks.collect(&budget, 59).await.unwrap_err().kind, Kind::TooLarge);
     }

@@ -112,11 +112,15 @@ async fn too_large_is_final_before_and_after_inflation() {
 async fn without_memory_the_client_is_told_when_to_come_back() {
     let house = house_with(Mood::Delivers, 4096, |_| ()).await;
     let mut client = client(&house).await;
-    let status = client.export(logs(1000)).await.unwrap_err();
+    let others = house.intake.budget().lease(4096).unwrap();
+    let status = client.export(logs(10)).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(status.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_secs(1)));
     assert_eq!(house.told("otlp_grpc"), [0, 1, 0, 0]);
-    assert_eq!(house.intake.budget().used(), 0);
+    assert_eq!(house.intake.budget().used(), 4096);
+    let status = client.export(logs(1000)).await.unwrap_err();
+    assert_eq!((status.code(), status.details()), (Code::ResourceExhausted, &[][..]), "it would never fit");
+    drop(others);
     client.export(logs(1)).await.unwrap();
 }
 

@@ -86,16 +86,23 @@ async fn too_large_is_413_by_its_declared_length_alone() {
 #[tokio::test]
 async fn without_memory_it_is_503_with_retry_after() {
     let house = house_with(Mood::Delivers, 4096, |_| ()).await;
-    let answer = once(house.http(), POST, PROTOBUF, &logs(1000).encode_to_vec()).await;
+    let others = house.intake.budget().lease(4096).unwrap();
+    let answer = once(house.http(), POST, PROTOBUF, &logs(10).encode_to_vec()).await;
     assert_eq!((answer.status, answer.status_message().code), (503, 14));
     assert!(answer.head.contains("retry-after: 1\r\n"));
     assert_eq!(answer.status_message().details.len(), 1);
+    drop(others);
+    // What would not fit into the whole budget is not to be sent again.
+    let answer = once(house.http(), POST, PROTOBUF, &logs(1000).encode_to_vec()).await;
+    assert_eq!((answer.status, answer.status_message().code), (413, 8));
+    assert!(!answer.head.contains("retry-after"));
+    assert!(answer.status_message().details.is_empty());
     // The body, far over the budget once it is inflated, is small on the wire.
     let headers = format!("{PROTOBUF}content-encoding: gzip\r\n");
     let packed = gzip(&vec![0; 64 << 10]);
     assert!(packed.len() < 4096);
-    assert_eq!(once(house.http(), POST, &headers, &packed).await.status, 503);
-    assert_eq!(house.told("otlp_http"), [0, 2, 0, 0]);
+    assert_eq!(once(house.http(), POST, &headers, &packed).await.status, 413);
+    assert_eq!(house.told("otlp_http"), [0, 1, 2, 0]);
     eventually("every lease is back", || house.intake.budget().used() == 0).await;
 }
 
@@ -107,7 +114,7 @@ async fn an_answer_that_came_before_the_body_was_sent_survives_the_rest_of_it() 
     wire.send(format!("{POST} HTTP/1.1\r\nhost: x\r\n{PROTOBUF}content-length: {length}\r\n\r\n")).await;
     // As a client that looks at the answer only when it has sent everything.
     assert!(wire.try_send(&vec![0; length]).await);
-    assert_eq!(wire.answer().await.status, 503);
+    assert_eq!(wire.answer().await.status, 413);
 }
 
 #[tokio::test]

@@ -108,7 +108,8 @@ async fn a_client_that_expects_100_is_told_to_go_on_or_not_to() {
     wire.send(b"{\"a\":1}").await;
     assert_eq!(wire.answer().await.status, 200);
 
-    for (length, status) in [(5000, 503), (65 * MIB, 413)] {
+    let _others = house.intake.budget().lease(1000).unwrap();
+    for (length, status) in [(4000, 503), (5000, 413), (65 * MIB, 413)] {
         let mut wire = Wire::connect(house.json()).await;
         wire.send(expect(length)).await;
         assert_eq!(wire.answer().await.status, status, "refused before a byte of the body was sent");
