@@ -135,9 +135,14 @@ pub struct EntityRef<'a> {
 /// Receives log records. The order of calls is: `group` (whenever resource or scope change), then for its attributes
 /// `resource_attribute`/`entity_ref`/`scope_attribute`, `group_end`; then for each record `attribute`..., `record`.
 ///
+/// Scopes share their resource: it is pushed with the first of them only, or a request of many scopes under a large resource would cost the
+/// product of both.
+///
 /// A record's fixed fields come last, because on the wire some of them do, and one pass is enough then.
 pub trait LogVisitor<'a> {
-    fn group(&mut self, head: &GroupHead<'a>);
+    /// A group begins. With `same_resource`, its resource and that one's schema URL are those of the group before: nothing of them is pushed,
+    /// and `head` has nothing of them.
+    fn group(&mut self, head: &GroupHead<'a>, same_resource: bool);
     fn resource_attribute(&mut self, key: Text<'a>, value: Value<'a>);
     fn entity_ref(&mut self, entity: &EntityRef<'a>);
     fn scope_attribute(&mut self, key: Text<'a>, value: Value<'a>);

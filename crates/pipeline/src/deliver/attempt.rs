@@ -15,6 +15,39 @@ use tokio::time::Instant;
 /// A worker is given back after so many bytes of a body (about a quarter of a millisecond of encoding each), so that other
 /// requests on it need not wait for a whole payload.
 const STRETCH_BYTES: usize = 128 << 10;
+/// And after so many that were written: a record of few bytes makes a long document if it shares a large resource with others.
+const STRETCH_WRITTEN_BYTES: usize = 8 * STRETCH_BYTES;
+
+/// How far an encoding has come since it gave its worker back.
+#[derive(Debug)]
+struct Stretch {
+    read: usize,
+    written: usize,
+    /// Bytes of a body that are encoded at once, so that one step is no longer than a stretch.
+    step: usize,
+}
+
+impl Default for Stretch {
+    fn default() -> Self {
+        Self { read: 0, written: 0, step: STRETCH_BYTES }
+    }
+}
+
+impl Stretch {
+    /// Counts a step. True if the worker is to be given back now.
+    fn step(&mut self, read: usize, written: usize) -> bool {
+        self.read += read;
+        self.written += written;
+        // What comes next of this body is likely to grow as much.
+        let growth = (written / read.max(1)).max(1);
+        self.step = (STRETCH_WRITTEN_BYTES / growth).clamp(1, STRETCH_BYTES);
+        let is_over = self.read >= STRETCH_BYTES || self.written >= STRETCH_WRITTEN_BYTES;
+        if is_over {
+            (self.read, self.written) = (0, 0);
+        }
+        is_over
+    }
+}
 
 /// What all attempts of one sink share.
 #[derive(Debug)]
@@ -85,25 +118,25 @@ pub(super) async fn encode(context: Arc<Context>, destination: Arc<str>, shares:
     let mut encoder = context.sink.encoder(&destination, context.config.batch.max_bytes.as_usize());
     let mut taken: Vec<Queued> = Vec::with_capacity(shares.len());
     let mut left = VecDeque::from(shares);
-    let mut stretch = 0;
+    let mut stretch = Stretch::default();
     while let Some(mut next) = left.pop_front() {
-        if let Some(rest) = next.cut(STRETCH_BYTES) {
+        if let Some(rest) = next.cut(stretch.step) {
             left.push_front(rest);
         }
+        let before = encoder.len();
         let pushed = encoder.push(&next.share).min(next.records);
         if pushed == 0 {
             left.push_front(next);
             break;
         }
-        stretch += next.bytes;
+        let is_over = stretch.step(next.bytes, encoder.len().saturating_sub(before));
         let rest = next.split_off(pushed);
         taken.push(next);
         if let Some(rest) = rest {
             left.push_front(rest);
             break;
         }
-        if stretch >= STRETCH_BYTES {
-            stretch = 0;
+        if is_over {
             tokio::task::yield_now().await;
         }
     }

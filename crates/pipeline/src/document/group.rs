@@ -65,6 +65,8 @@ pub(super) struct GroupText {
     scope_own: Draft,
     /// The end of each document: resource, scope, closing brace, line break.
     pub(super) tail: Vec<u8>,
+    /// So many bytes of `tail` are the resource's.
+    resource_tail: usize,
 }
 
 impl GroupText {
@@ -78,28 +80,40 @@ impl GroupText {
             scope: Members::default(),
             scope_own: Draft::default(),
             tail: Vec::new(),
+            resource_tail: 0,
         }
     }
 
-    /// A new group: forgets the last one.
-    pub(super) fn begin(&mut self, head: &GroupHead<'_>) {
-        self.resource.clear();
+    /// A new group: forgets the last one, but for a resource that is the same.
+    pub(super) fn begin(&mut self, head: &GroupHead<'_>, same_resource: bool) {
+        if same_resource {
+            self.tail.truncate(self.resource_tail);
+        } else {
+            self.begin_resource(head);
+        }
         self.scope.clear();
-        for text in [&mut self.name, &mut self.entities, &mut self.resource_own, &mut self.scope_own] {
-            text.clear();
-        }
-        for promoted in &mut self.promoted {
-            promoted.text.clear();
-        }
+        self.name.clear();
+        self.scope_own.clear();
         write_text(b",\"name\":", head.scope_name, &mut self.name);
-        write_text(b",\"resource.schema_url\":", head.resource_schema_url, &mut self.resource_own);
-        let dropped = head.resource_dropped_attributes;
-        write_count(b",\"resource.dropped_attributes_count\":", dropped, &mut self.resource_own);
         write_text(b",\"scope.name\":", head.scope_name, &mut self.scope_own);
         write_text(b",\"scope.version\":", head.scope_version, &mut self.scope_own);
         write_text(b",\"scope.schema_url\":", head.scope_schema_url, &mut self.scope_own);
         let dropped = head.scope_dropped_attributes;
         write_count(b",\"scope.dropped_attributes_count\":", dropped, &mut self.scope_own);
+    }
+
+    fn begin_resource(&mut self, head: &GroupHead<'_>) {
+        self.tail.clear();
+        self.resource_tail = 0;
+        self.resource.clear();
+        self.entities.clear();
+        self.resource_own.clear();
+        for promoted in &mut self.promoted {
+            promoted.text.clear();
+        }
+        write_text(b",\"resource.schema_url\":", head.resource_schema_url, &mut self.resource_own);
+        let dropped = head.resource_dropped_attributes;
+        write_count(b",\"resource.dropped_attributes_count\":", dropped, &mut self.resource_own);
     }
 
     pub(super) fn resource_attribute(&mut self, key: Text<'_>, value: Value<'_>) {
@@ -126,19 +140,27 @@ impl GroupText {
 
     /// The group is complete.
     pub(super) fn end(&mut self) {
-        for members in [&mut self.resource, &mut self.scope] {
-            members.slots.drop_duplicates(0, &mut members.text);
+        if self.tail.is_empty() {
+            self.end_resource();
         }
+        self.scope.slots.drop_duplicates(0, &mut self.scope.text);
+        for part in [&self.scope.text, &self.scope_own] {
+            self.tail.extend_from_slice(part.as_slice());
+        }
+        self.tail.extend_from_slice(b"}\n");
+    }
+
+    fn end_resource(&mut self) {
+        self.resource.slots.drop_duplicates(0, &mut self.resource.text);
         if self.entities.pop().is_some() {
             self.resource_own.literal(b",\"resource.entity_refs\":[");
             self.resource_own.extend(self.entities.as_slice());
             self.resource_own.push(b']');
         }
-        self.tail.clear();
-        for part in [&self.resource.text, &self.resource_own, &self.scope.text, &self.scope_own] {
+        for part in [&self.resource.text, &self.resource_own] {
             self.tail.extend_from_slice(part.as_slice());
         }
-        self.tail.extend_from_slice(b"}\n");
+        self.resource_tail = self.tail.len();
     }
 
     /// Appends the promoted fields that are not among the record's own members in `out`.

@@ -43,8 +43,8 @@ impl<'w> LogDocument<'w> {
 }
 
 impl<'a> LogVisitor<'a> for LogDocument<'_> {
-    fn group(&mut self, head: &GroupHead<'a>) {
-        self.scratch.group.begin(head);
+    fn group(&mut self, head: &GroupHead<'a>, same_resource: bool) {
+        self.scratch.group.begin(head, same_resource);
     }
 
     fn resource_attribute(&mut self, key: Text<'a>, value: Value<'a>) {

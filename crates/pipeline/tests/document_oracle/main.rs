@@ -175,6 +175,33 @@ proptest! {
     }
 }
 
+/// Scopes share a resource that comes in parts between them, and the next resource is another one.
+#[test]
+fn a_resource_in_parts_between_its_scopes_is_the_same_for_all_of_them() {
+    let text = |value: &str| forebay_proto::common::AnyValue {
+        value: Some(forebay_proto::common::any_value::Value::StringValue(value.to_owned())),
+    };
+    let one = |at: usize| {
+        let mut request = arbitrary::one_record(text("x"));
+        let logs = &mut request.resource_logs[0];
+        let attributes = &mut logs.resource.get_or_insert_default().attributes;
+        for key in ["k".to_owned(), format!("k{}", at % 7), "component".to_owned()] {
+            let value = Some(text(&at.to_string()));
+            attributes.push(forebay_proto::common::KeyValue { key, value, ..Default::default() });
+        }
+        logs.scope_logs[0].scope.get_or_insert_default().name = format!("scope {at}");
+        logs.encode_to_vec()
+    };
+    let mut request = Vec::new();
+    for range in [0..50, 50..51, 51..53, 53..53] {
+        let parts: Vec<u8> = range.flat_map(one).collect();
+        request.push(0x0a);
+        prost::encoding::encode_varint(parts.len() as u64, &mut request);
+        request.extend(parts);
+    }
+    compare(&request).unwrap();
+}
+
 #[test]
 fn every_depth_of_nesting_is_accepted_exactly_when_prost_accepts_it() {
     for is_map in [false, true] {

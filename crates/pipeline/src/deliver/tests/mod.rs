@@ -10,6 +10,7 @@ mod failures;
 mod fairness;
 mod letters;
 mod scripts;
+mod stretches;
 
 use super::*;
 use crate::body::{Body, OnRefused};

@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::{Layout, check, normalize};
+use super::{Layout, check, normalize, walk_logs};
+use crate::record::{EntityRef, GroupHead, LogHead, LogVisitor, Text};
 use crate::route::{Matcher, Mode, Plan, RouteConfig};
 use crate::time::EventWindow;
 use crate::wire::{CheckContext, Index, Limits};
@@ -60,4 +61,53 @@ fn deep_nesting_is_put_in_order_in_little_memory() {
     let expected = ResourceLogs { resource: Some(resource), ..logs };
     assert_eq!(ExportLogsServiceRequest::decode(&*ordered).unwrap().resource_logs, [expected]);
     assert_eq!((ordered.len(), ordered.capacity() < 2 * ordered.len()), (body.len(), true));
+}
+
+/// Counts what it is given.
+#[derive(Debug, Default)]
+struct Counts {
+    groups: usize,
+    resource_attributes: usize,
+    records: usize,
+}
+
+impl<'a> LogVisitor<'a> for Counts {
+    fn group(&mut self, _: &GroupHead<'a>, _: bool) {
+        self.groups += 1;
+    }
+    fn resource_attribute(&mut self, _: Text<'a>, _: crate::record::Value<'a>) {
+        self.resource_attributes += 1;
+    }
+    fn entity_ref(&mut self, _: &EntityRef<'a>) {}
+    fn scope_attribute(&mut self, _: Text<'a>, _: crate::record::Value<'a>) {}
+    fn group_end(&mut self) {}
+    fn attribute(&mut self, _: Text<'a>, _: crate::record::Value<'a>) {}
+    fn record(&mut self, _: u32, _: &LogHead<'a>) -> bool {
+        self.records += 1;
+        true
+    }
+}
+
+/// A scope with a record, then a part of the resource, and so on: the resource that all of them share once was walked for each.
+#[test]
+fn a_resource_is_walked_once_for_all_its_scopes() {
+    const SCOPES: usize = 500;
+    let attribute = KeyValue { key: "k".to_owned(), ..KeyValue::default() };
+    let scope = ScopeLogs { log_records: vec![Default::default()], ..ScopeLogs::default() };
+    let part = ResourceLogs {
+        scope_logs: vec![scope],
+        resource: Some(Resource { attributes: vec![attribute], ..Resource::default() }),
+        ..ResourceLogs::default()
+    };
+    let parts = part.encode_to_vec().repeat(SCOPES);
+    let mut body = vec![0x0a];
+    prost::encoding::encode_varint(parts.len() as u64, &mut body);
+    body.extend(parts);
+    assert_eq!(checked(&body).1, Layout::Scattered);
+    let ordered = normalize(&body).unwrap();
+    let (index, _) = checked(&ordered);
+    let mut counts = Counts::default();
+    walk_logs(&ordered, &index, &mut (0..index.records.len() as u32), &mut counts);
+    assert_eq!((counts.groups, counts.records), (SCOPES, SCOPES));
+    assert_eq!(counts.resource_attributes, SCOPES, "each of its parts once");
 }

@@ -17,11 +17,14 @@ pub fn walk_logs<'a, V: LogVisitor<'a>>(
     out: &mut V,
 ) {
     let mut current = None;
+    let mut resource = None;
     for item in items {
         let entry = &index.records[item as usize];
         if current != Some(entry.aux) {
             current = Some(entry.aux);
-            let walked = walk_group(body, &index.groups[entry.aux as usize], out);
+            let group = &index.groups[entry.aux as usize];
+            let before = resource.replace((group.resource, group.resource_schema_url));
+            let walked = walk_group(body, group, before == resource, out);
             debug_assert!(walked.is_ok(), "check accepted what walk cannot read");
         }
         let walked = walk_record(Cursor::at(body, (entry.offset, entry.len)), item, out);
@@ -52,24 +55,22 @@ pub fn walk_nested<'a>(bytes: &'a [u8], is_map: bool, visitor: &mut dyn NestedVi
     }
 }
 
-fn walk_group<'a, V: LogVisitor<'a>>(body: &'a [u8], group: &Group, out: &mut V) -> Result<(), Bad> {
-    let mut head = GroupHead {
-        resource_schema_url: text_at(body, group.resource_schema_url),
-        scope_schema_url: text_at(body, group.scope_schema_url),
-        ..GroupHead::default()
-    };
-    read_group_head(body, group, &mut head)?;
-    out.group(&head);
-    let mut message = Cursor::at(body, group.resource);
-    while !message.is_done() {
-        match message.tag()? {
-            resource::ATTRIBUTE => {
-                let (key, value) = read_key_value(message.message()?)?;
-                out.resource_attribute(key, value);
-            }
-            resource::ENTITY_REF => out.entity_ref(&read_entity_ref(message.message()?)?),
-            other => message.skip(other, 0)?,
-        }
+fn walk_group<'a, V: LogVisitor<'a>>(
+    body: &'a [u8],
+    group: &Group,
+    same_resource: bool,
+    out: &mut V,
+) -> Result<(), Bad> {
+    let mut head =
+        GroupHead { scope_schema_url: text_at(body, group.scope_schema_url), ..GroupHead::default() };
+    if !same_resource {
+        head.resource_schema_url = text_at(body, group.resource_schema_url);
+        head.resource_dropped_attributes = read_dropped(Cursor::at(body, group.resource))?;
+    }
+    read_scope_head(Cursor::at(body, group.scope), &mut head)?;
+    out.group(&head, same_resource);
+    if !same_resource {
+        walk_resource(Cursor::at(body, group.resource), out)?;
     }
     let mut message = Cursor::at(body, group.scope);
     while !message.is_done() {
@@ -85,15 +86,32 @@ fn walk_group<'a, V: LogVisitor<'a>>(body: &'a [u8], group: &Group, out: &mut V)
     Ok(())
 }
 
-fn read_group_head<'a>(body: &'a [u8], group: &Group, head: &mut GroupHead<'a>) -> Result<(), Bad> {
-    let mut message = Cursor::at(body, group.resource);
+fn walk_resource<'a, V: LogVisitor<'a>>(mut message: Cursor<'a>, out: &mut V) -> Result<(), Bad> {
     while !message.is_done() {
         match message.tag()? {
-            resource::DROPPED_ATTRIBUTES => head.resource_dropped_attributes = message.varint()? as u32,
+            resource::ATTRIBUTE => {
+                let (key, value) = read_key_value(message.message()?)?;
+                out.resource_attribute(key, value);
+            }
+            resource::ENTITY_REF => out.entity_ref(&read_entity_ref(message.message()?)?),
             other => message.skip(other, 0)?,
         }
     }
-    let mut message = Cursor::at(body, group.scope);
+    Ok(())
+}
+
+fn read_dropped(mut message: Cursor<'_>) -> Result<u32, Bad> {
+    let mut dropped = 0;
+    while !message.is_done() {
+        match message.tag()? {
+            resource::DROPPED_ATTRIBUTES => dropped = message.varint()? as u32,
+            other => message.skip(other, 0)?,
+        }
+    }
+    Ok(dropped)
+}
+
+fn read_scope_head<'a>(mut message: Cursor<'a>, head: &mut GroupHead<'a>) -> Result<(), Bad> {
     while !message.is_done() {
         match message.tag()? {
             scope::NAME => head.scope_name = message.known_text()?,
