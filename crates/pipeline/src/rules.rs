@@ -225,7 +225,8 @@ impl JsonRules {
     fn reading(&self) -> JsonReading {
         // A zone that does not exist is a fault of the configuration; a kept one may be of a larger database.
         let timezone = jiff::tz::TimeZone::get(&self.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
-        let auto = JsonOptions { timezone, format: Format::Auto, id_field: self.id_field.clone() };
+        let id_field = self.id_field.clone();
+        let auto = JsonOptions { timezone, format: Format::Auto, id_field, as_it_stands: false };
         JsonReading { lines: JsonOptions { format: Format::Lines, ..auto.clone() }, auto }
     }
 }

@@ -137,7 +137,7 @@ impl Replay {
         Ok(Self { plan, mint: Mint::default(), budget })
     }
 
-    /// What `account` owes of this letter, and where its fate will be told. It has the id that it had, so what is there already is a
+    /// What `account` owes of this letter, and where its fate will be told. The document goes as it stands. It has the id that it had, so what is there already is a
     /// duplicate; a refusal is told and not buried again.
     pub fn share(
         &self,
@@ -180,7 +180,7 @@ impl Replay {
         // The destination is the letter's, whatever its time.
         let window = EventWindow::new(Duration::MAX, Duration::MAX);
         let context = CheckContext { limits: &limits, arrived, window: &window };
-        let options = JsonOptions::default();
+        let options = JsonOptions { as_it_stands: true, ..JsonOptions::default() };
         let mut index = Index::default();
         json::check(document, &context, &options, &mut Matcher::new(&self.plan), &mut index)?;
         match (index.rejected.reasons.pop(), index.records.len()) {
@@ -235,6 +235,22 @@ mod tests {
         assert_eq!(fs::read_to_string(file.path()).unwrap(), [&*lines[0], &*lines[2]].concat());
         file.remove(&[0, 1].into()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_document_is_stored_as_it_stands_in_its_letter() {
+        let account = Ledger::default().account("es", "all");
+        let replay = Replay::new(Budget::new(1 << 20)).unwrap();
+        for document in [
+            r#"{"@timestamp":"2026-11-21T08:26:04.580000000Z","message":"m","levelname":"ERROR","levelno":40}"#,
+            r#"{"@timestamp":"2400-01-01T00:00:00.000000000Z","message":"m"}"#,
+        ] {
+            let raw = RawValue::from_string(document.to_owned()).unwrap();
+            let letter = StoredLetter { document: raw, ..serde_json::from_str(&line("")).unwrap() };
+            let (share, _receipt) = replay.share(&letter, &account).unwrap();
+            let written = crate::document::DocumentWriter::new(&[]).document(&share.body, 0);
+            assert_eq!(String::from_utf8(written).unwrap(), document);
+        }
     }
 
     #[test]

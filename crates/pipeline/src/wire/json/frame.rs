@@ -37,6 +37,7 @@ pub fn check<'b>(
         context,
         zone: Zone::of(&options.timezone),
         id_field: options.id_field.as_deref(),
+        as_it_stands: options.as_it_stands,
         matcher,
         index,
         keys: Keys::default(),
@@ -55,6 +56,7 @@ struct Checker<'c, 'p, 'b> {
     context: &'c CheckContext<'c>,
     zone: Zone<'c>,
     id_field: Option<&'c str>,
+    as_it_stands: bool,
     matcher: &'c mut Matcher<'p, 'b>,
     index: &'c mut Index,
     keys: Keys,
@@ -251,7 +253,12 @@ impl<'b> Checker<'_, '_, 'b> {
         if bytes > limit {
             return Err(Malformed::RecordTooLarge { bytes, limit });
         }
-        let resolved = scanned.head.resolve(text, scanned.start as u32, base as u32, &self.zone)?;
+        let (open, base_at) = (scanned.start as u32, base as u32);
+        let resolved = if self.as_it_stands {
+            scanned.head.keep(text, open, base_at, &self.zone)
+        } else {
+            scanned.head.resolve(text, open, base_at, &self.zone)?
+        };
         let aux = self.index.edits.len() as u32;
         self.index.edits.extend(resolved.edits.into_iter().flatten());
         let mut flags = 0;

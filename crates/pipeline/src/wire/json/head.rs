@@ -113,6 +113,12 @@ impl Head {
         Ok(Resolved { time, edits })
     }
 
+    /// Decides the time of a record that is to stay as it is, but for an `@timestamp` where there is none: data streams need one.
+    pub fn keep(&self, text: &str, open: u32, base: u32, zone: &Zone<'_>) -> Resolved {
+        let (time, stamp) = self.time(text, base + open + 1, base, zone);
+        Resolved { time, edits: [stamp.filter(|_| self.times[0].is_none()), None] }
+    }
+
     fn time(&self, text: &str, first_member: u32, base: u32, zone: &Zone<'_>) -> (Option<i64>, Option<Edit>) {
         let mut found = None;
         let mut understood_own = false;

@@ -44,10 +44,13 @@ pub struct JsonOptions {
     pub format: Format,
     /// The top-level field (dots are part of the name) whose string is the document's id.
     pub id_field: Option<String>,
+    /// Records are documents already, and nothing of them is to be changed: no level is looked for, and an `@timestamp` stays as it is,
+    /// whether it is understood or not. Only where there is none, the time of arrival is put in.
+    pub as_it_stands: bool,
 }
 
 impl Default for JsonOptions {
     fn default() -> Self {
-        Self { timezone: jiff::tz::TimeZone::UTC, format: Format::Auto, id_field: None }
+        Self { timezone: jiff::tz::TimeZone::UTC, format: Format::Auto, id_field: None, as_it_stands: false }
     }
 }

@@ -124,6 +124,29 @@ fn times_without_a_zone_are_in_the_receivers() {
     assert!(documents(body, &index)[0].starts_with(r#"{"@timestamp":"2026-07-01T10:00:00.500000000Z","#));
 }
 
+/// Documents of OTLP records have attributes with names that mean something in JSON logs only.
+#[test]
+fn a_document_that_is_to_stand_is_not_touched_but_for_a_missing_timestamp() {
+    let options = JsonOptions { as_it_stands: true, ..JsonOptions::default() };
+    let written = |body: &str| {
+        let index = index_of(body.as_bytes(), &options, &Limits::default()).unwrap();
+        assert_eq!((index.records.len(), index.rejected.count), (1, 0), "{body}");
+        documents(body.as_bytes(), &index).remove(0)
+    };
+    for body in [
+        r#"{"@timestamp":"2026-11-21T08:26:04.580000000Z","levelname":"ERROR"}"#,
+        r#"{"levelno":40,"@timestamp":"2400-01-01T00:00:00.000000000Z","message":"far"}"#,
+        r#"{"@timestamp":"2026-11-21T08:26:04Z","level":"","log.level":"warn","log":{"level":"x"}}"#,
+        r#"{"@timestamp":"soon","attributes.@timestamp":1,"loglevel":"x"}"#,
+        r#"{"@timestamp":1795249564.58,"time":"2026-11-21T08:26:04Z"}"#,
+        r#"{"@timestamp":null, "ts":1}"#,
+    ] {
+        assert_eq!(written(body), body);
+    }
+    assert_eq!(written(r#"{"level":1}"#), r#"{"@timestamp":"2026-11-21T08:26:04.580000000Z","level":1}"#);
+    assert_eq!(written("{}"), r#"{"@timestamp":"2026-11-21T08:26:04.580000000Z"}"#);
+}
+
 #[test]
 fn ids_are_the_inside_of_a_string() {
     let options = JsonOptions { id_field: Some("meta.id".to_owned()), ..JsonOptions::default() };
