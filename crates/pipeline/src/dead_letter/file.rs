@@ -5,6 +5,7 @@ use super::{BuryError, DeadLetterConfig};
 use jiff::Timestamp;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "dead-letters-";
@@ -128,6 +129,23 @@ pub(super) fn lock(dir: &Path) -> io::Result<File> {
 /// The error with the file's name in it.
 fn named(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Opens a new file that only its owner can read until it is [`resemble`]d to another.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.create(true).mode(0o600);
+    options
+}
+
+/// Gives a file the owner and the mode of another, as far as that is allowed: letters are as private as what they came from.
+pub(super) fn resemble(file: &File, model: &fs::Metadata) -> io::Result<()> {
+    match fchown(file, Some(model.uid()), Some(model.gid())) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+        // Only root may give files away. Then it is ours, as it was if we could write to it.
+        Err(_) | Ok(()) => {}
+    }
+    file.set_permissions(model.permissions())
 }
 
 fn write_durably(file: &mut File, lines: &[u8]) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! What stands behind the last line break of a file of letters: a whole letter, or what a crash has left of one.
 
 use super::StoredLetter;
+use super::file::{private, resemble};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub(super) fn mend(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let torn = torn_path(path);
-    keep(&torn, &last)?;
+    keep(&torn, &last, &file)?;
     file.set_len(whole)?;
     file.sync_all()?;
     let bytes = last.len();
@@ -42,8 +43,9 @@ pub(super) fn mend(path: &Path) -> io::Result<()> {
 }
 
 /// Appends what was torn to its own file, durably, before it is cut off where it was.
-fn keep(torn: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(torn)?;
+fn keep(torn: &Path, bytes: &[u8], of: &File) -> io::Result<()> {
+    let mut file = private().append(true).open(torn)?;
+    resemble(&file, &of.metadata()?)?;
     file.write_all(bytes)?;
     file.write_all(b"\n")?;
     file.sync_all()?;

@@ -1,6 +1,6 @@
 //! Letters as they lie in files, for those who read them, mend them and send them again.
 
-use super::file::letter_files;
+use super::file::{letter_files, private, resemble};
 use super::mend::is_letter;
 use crate::body::{Body, OnRefused, Share};
 use crate::budget::{Budget, Exhausted};
@@ -72,12 +72,15 @@ impl LetterFile {
         }))
     }
 
-    /// Takes these lines out of the file, durably; a file without letters is removed. The rest stays byte for byte. Only for a directory
-    /// that no running process writes to.
+    /// Takes these lines out of the file, durably; a file without letters is removed. The rest stays byte for byte, under the same mode and, as
+    /// far as that is allowed, the same owner. Only for a directory that no running process writes to.
     pub fn remove(&self, lines: &BTreeSet<usize>) -> io::Result<()> {
         let rest = self.0.with_extension("jsonl.rest");
-        let mut reader = BufReader::new(File::open(&self.0)?);
-        let mut writer = BufWriter::new(File::create(&rest)?);
+        let whole = File::open(&self.0)?;
+        let without = private().write(true).truncate(true).open(&rest)?;
+        resemble(&without, &whole.metadata()?)?;
+        let mut reader = BufReader::new(whole);
+        let mut writer = BufWriter::new(without);
         let mut text = Vec::new();
         let mut kept = 0;
         for number in 0.. {
@@ -196,6 +199,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::ledger::Ledger;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
     fn line(message: &str) -> String {
         format!(
@@ -231,10 +235,29 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lines: Vec<String> = ["one", "two", "three"].map(|message| line(message) + " \n").into();
         let file = file(dir.path(), &lines.concat());
+        for mode in [0o640, 0o600, 0o666] {
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+            file.remove(&[9].into()).unwrap();
+            assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, mode);
+        }
         file.remove(&[1].into()).unwrap();
         assert_eq!(fs::read_to_string(file.path()).unwrap(), [&*lines[0], &*lines[2]].concat());
         file.remove(&[0, 1].into()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    #[allow(clippy::print_stderr)]
+    fn a_file_that_is_written_anew_stays_its_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(dir.path(), &format!("{}\n{}\n", line("one"), line("two")));
+        if chown(file.path(), Some(65_534), Some(65_534)).is_err() {
+            eprintln!("SKIPPED: only root can give a file to somebody else");
+            return;
+        }
+        file.remove(&[0].into()).unwrap();
+        let metadata = fs::metadata(file.path()).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (65_534, 65_534));
     }
 
     #[test]
