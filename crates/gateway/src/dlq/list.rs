@@ -1,6 +1,6 @@
 //! `forebay dlq list` and `show`.
 
-use super::Found;
+use super::{Found, escaped};
 use crate::terminal::say;
 use anyhow::Result;
 use forebay_pipeline::dead_letter::StoredLetter;
@@ -58,6 +58,8 @@ pub(super) fn list(found: &Found, json: bool) -> Result<ExitCode> {
                 "oldest": oldest, "newest": newest})
             .to_string()
         } else {
+            let [sink, destination, reason, newest] =
+                [sink, destination, reason, newest].map(|text| escaped(text));
             format!("{letters:>9}  {sink:<12} {destination:<36} {reason:<32} {newest:.19}Z")
         });
     }

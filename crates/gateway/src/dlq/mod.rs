@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 use forebay_pipeline::dead_letter::{LetterFile, StoredLetter};
 use globset::{Glob, GlobMatcher};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,7 +39,7 @@ pub enum Command {
         /// Send them to this sink and not to their own.
         #[arg(long)]
         to: Option<String>,
-        /// Give up when nothing has arrived for so long, in seconds.
+        /// Give a sink up when nothing has arrived there for so long, in seconds.
         #[arg(long, default_value_t = 60)]
         patience: u64,
     },
@@ -149,5 +150,35 @@ impl Found {
 }
 
 fn complain_of(file: &LetterFile, line: usize, what: &str) {
-    crate::terminal::complain(&format!("{}:{}: {what}", file.path().display(), line + 1));
+    crate::terminal::complain(&format!("{}:{}: {}", file.path().display(), line + 1, escaped(what)));
+}
+
+/// Text that others wrote, for a terminal: characters that could steer it, and those that reverse the direction of writing, are escaped.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let steers = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if steers(letter) { out.extend(letter.escape_default()) } else { out.push(letter) }
+    }
+    Cow::Owned(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_steer_a_terminal_is_escaped_and_the_rest_is_not() {
+        assert_eq!(escaped("plain: ü \\ \"q\" 😀"), "plain: ü \\ \"q\" 😀");
+        assert_eq!(
+            escaped("\x1b[31mred\r\n\u{7}\u{9b}2J\u{202e}x"),
+            "\\u{1b}[31mred\\r\\n\\u{7}\\u{9b}2J\\u{202e}x"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! `forebay dlq replay`: letters go the way of all records, to their own destinations and under their own ids.
 
-use super::{Found, complain_of};
+use super::{Found, complain_of, escaped};
 use crate::config::nearest;
 use crate::graph::Blueprint;
 use crate::terminal::{complain, say};
@@ -8,14 +8,14 @@ use crate::{logging, memory};
 use anyhow::{Context as _, Result, bail};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::dead_letter::{self, BuryError, DeadLetters, Letter, LetterFile, Replay, StoredLetter};
-use forebay_pipeline::deliver::{Delivery, Handle};
+use forebay_pipeline::deliver::{Delivery, DeliveryConfig, DeliveryState, Handle, Permits, Sink};
 use forebay_pipeline::ledger::{Ledger, Outcome};
 use forebay_pipeline::receipt::Receipt;
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Letters on their way at once: enough for full bulks, and few enough to hold in memory.
 const BATCH_LETTERS: usize = 5_000;
@@ -47,57 +47,95 @@ pub(super) fn replay(
     runtime.block_on(async {
         let mut sender = Sender::new(blueprint, to, patience)?;
         for file in found.files()? {
-            if !sender.file(found, &file).await? {
-                complain(&format!("forebay: nothing has arrived for {} s, giving up", patience.as_secs()));
-                break;
-            }
+            sender.file(found, &file).await?;
         }
         Ok(sender.report())
     })
 }
 
+/// One sink of the configuration. It is started for the first letter that goes there: another one may be dead, or in use.
+struct Outlet {
+    name: Arc<str>,
+    sink: Arc<dyn Sink>,
+    config: DeliveryConfig,
+    handle: Option<Handle>,
+    /// Nothing has arrived there for too long: it gets no more letters, and the others go on.
+    given_up: bool,
+}
+
+impl Outlet {
+    fn handle(&mut self, budget: &Arc<Budget>) -> Handle {
+        let Self { name, sink, config, handle, .. } = self;
+        let start = || {
+            let budget = Arc::clone(budget);
+            Delivery::start(Arc::clone(name), Arc::clone(sink), config.clone(), budget, Arc::new(NoLetters))
+        };
+        handle.get_or_insert_with(start).clone()
+    }
+
+    fn give_up(&mut self, patience: Duration) {
+        if !std::mem::replace(&mut self.given_up, true) {
+            let state = self.handle.as_ref().map(|handle| handle.stats().state());
+            let why = match state {
+                Some(DeliveryState::Retrying { reason } | DeliveryState::Blocked { reason }) => {
+                    format!(": {}", escaped(&reason))
+                }
+                Some(DeliveryState::Ok) | None => String::new(),
+            };
+            let seconds = patience.as_secs();
+            complain(&format!(
+                "forebay: sink {:?}: nothing has arrived for {seconds} s, giving up{why}",
+                self.name
+            ));
+        }
+    }
+}
+
 struct Sender {
-    handles: BTreeMap<String, Handle>,
+    outlets: BTreeMap<String, Outlet>,
     to: Option<String>,
     patience: Duration,
     ledger: Ledger,
+    budget: Arc<Budget>,
     replay: Replay,
     tally: Tally,
 }
 
-/// A letter on its way: its line, and where its fate will be told.
-type Underway = (usize, Receipt);
+/// A letter on its way.
+struct Underway {
+    line: usize,
+    sink: String,
+    /// Where its fate will be told.
+    receipt: Receipt,
+}
 
 impl Sender {
     fn new(blueprint: Blueprint, to: Option<&str>, patience: Duration) -> Result<Self> {
         let budget = Budget::new(memory::default_budget());
-        let mut handles = BTreeMap::new();
+        let mut outlets = BTreeMap::new();
         let (settings, sinks) = blueprint.into_sinks();
         for (name, sink) in sinks {
             let config =
                 settings.sinks.get(&*name).map(|config| config.delivery().clone()).unwrap_or_default();
-            let handle =
-                Delivery::start(Arc::clone(&name), sink, config, Arc::clone(&budget), Arc::new(NoLetters));
-            handles.insert(name.to_string(), handle);
+            outlets.insert(name.to_string(), Outlet { name, sink, config, handle: None, given_up: false });
         }
-        if let Some(to) = to.filter(|to| !handles.contains_key(*to)) {
-            let meant = nearest(to, handles.keys().map(String::as_str));
+        if let Some(to) = to.filter(|to| !outlets.contains_key(*to)) {
+            let meant = nearest(to, outlets.keys().map(String::as_str));
             bail!(
                 "there is no sink {to:?}{}",
                 meant.map(|name| format!(": did you mean {name:?}?")).unwrap_or_default()
             );
         }
-        let replay = Replay::new(budget).map_err(anyhow::Error::msg)?;
+        let replay = Replay::new(Arc::clone(&budget)).map_err(anyhow::Error::msg)?;
         let to = to.map(str::to_owned);
-        Ok(Self { handles, to, patience, ledger: Ledger::default(), replay, tally: Tally::default() })
+        Ok(Self { outlets, to, patience, ledger: Ledger::default(), budget, replay, tally: Tally::default() })
     }
 
-    /// Sends the letters of one file and takes out those that arrived. False if it is no use to go on.
-    async fn file(&mut self, found: &Found, file: &LetterFile) -> Result<bool> {
+    /// Sends the letters of one file and takes out those that arrived.
+    async fn file(&mut self, found: &Found, file: &LetterFile) -> Result<()> {
         let mut arrived = BTreeSet::new();
         let mut underway: Vec<Underway> = Vec::new();
         let mut bytes = 0;
-        let mut goes_on = true;
         for line in file.letters()? {
             let (number, letter) = match line? {
                 (number, Ok(letter)) => (number, letter),
@@ -112,76 +150,75 @@ impl Sender {
             }
             bytes += letter.document.get().len();
             match self.send(&letter).await {
-                Ok(receipt) => underway.push((number, receipt)),
+                Ok(Some((sink, receipt))) => underway.push(Underway { line: number, sink, receipt }),
+                // Its sink was given up, which has been told once.
+                Ok(None) => self.tally.unsent += 1,
                 Err(error) => {
                     self.tally.unsent += 1;
                     complain_of(file, number, &format!("{error:#}"));
                 }
             }
             if underway.len() >= BATCH_LETTERS || bytes >= BATCH_BYTES {
-                goes_on = self.settle(file, std::mem::take(&mut underway), &mut arrived).await;
+                self.settle(file, std::mem::take(&mut underway), &mut arrived).await;
                 bytes = 0;
-                if !goes_on {
-                    break;
-                }
             }
         }
-        goes_on &= self.settle(file, underway, &mut arrived).await;
+        self.settle(file, underway, &mut arrived).await;
         if !arrived.is_empty() {
             file.remove(&arrived)
                 .with_context(|| format!("taking letters out of {}", file.path().display()))?;
         }
-        Ok(goes_on)
+        Ok(())
     }
 
-    async fn send(&self, letter: &StoredLetter) -> Result<Receipt> {
+    /// Hands a letter over, if its sink has not been given up or has to be now.
+    async fn send(&mut self, letter: &StoredLetter) -> Result<Option<(String, Receipt)>> {
         let sink = self.to.as_ref().unwrap_or(&letter.sink);
-        let handle = self
-            .handles
-            .get(sink)
+        let outlet = self
+            .outlets
+            .get_mut(sink)
             .with_context(|| format!("there is no sink {sink:?} now; --to names another"))?;
-        let mut permits = loop {
-            match handle.reserve(1) {
-                Ok(permits) => break permits,
-                Err(_) => tokio::time::sleep(PAUSE).await,
-            }
+        if outlet.given_up {
+            return Ok(None);
+        }
+        let handle = outlet.handle(&self.budget);
+        let Some(mut permits) = room(&handle, self.patience).await else {
+            outlet.give_up(self.patience);
+            return Ok(None);
         };
         let (share, receipt) = self.replay.share(letter, &self.ledger.account(sink, &letter.route))?;
         permits.send(share);
-        Ok(receipt)
+        Ok(Some((sink.clone(), receipt)))
     }
 
-    /// Waits for the fate of these letters. False if they had to be given up.
-    async fn settle(
-        &mut self,
-        file: &LetterFile,
-        underway: Vec<Underway>,
-        arrived: &mut BTreeSet<usize>,
-    ) -> bool {
-        let mut goes_on = true;
-        for (number, receipt) in underway {
+    /// Waits for the fate of these letters, with patience for each sink.
+    async fn settle(&mut self, file: &LetterFile, underway: Vec<Underway>, arrived: &mut BTreeSet<usize>) {
+        for Underway { line, sink, receipt } in underway {
+            let mut outlet = self.outlets.get_mut(&sink);
             // Once given up, what has settled by now still counts.
-            let patience = if goes_on { self.patience } else { Duration::ZERO };
+            let given_up = outlet.as_ref().is_some_and(|outlet| outlet.given_up);
+            let patience = if given_up { Duration::ZERO } else { self.patience };
             let Ok(fate) = tokio::time::timeout(patience, receipt.settled()).await else {
-                goes_on = false;
+                if let Some(outlet) = &mut outlet {
+                    outlet.give_up(self.patience);
+                }
                 self.tally.unsent += 1;
                 continue;
             };
             let reason = fate.reason.unwrap_or_default();
             if fate.abandoned > 0 {
                 self.tally.unsent += 1;
-                complain_of(file, number, &format!("not sent: {reason}"));
+                complain_of(file, line, &format!("not sent: {reason}"));
             } else if fate.rejected + fate.dead_lettered > 0 {
                 self.tally.refused += 1;
                 if self.tally.refused <= MOST_TOLD {
-                    complain_of(file, number, &format!("refused again: {reason}"));
+                    complain_of(file, line, &format!("refused again: {reason}"));
                 }
             } else {
                 self.tally.delivered += 1;
-                arrived.insert(number);
+                arrived.insert(line);
             }
         }
-        goes_on
     }
 
     fn report(&self) -> ExitCode {
@@ -192,6 +229,18 @@ impl Sender {
             "{delivered} arrived and were removed ({duplicates} of them were there already), {refused} were refused again, {unsent} were not sent"
         ));
         if refused + unsent > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    }
+}
+
+/// Room for one share. None if there was none for so long.
+async fn room(handle: &Handle, patience: Duration) -> Option<Permits<'_>> {
+    let given_up = Instant::now() + patience;
+    loop {
+        match handle.reserve(1) {
+            Ok(permits) => return Some(permits),
+            Err(_) if Instant::now() >= given_up => return None,
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
     }
 }
 
