@@ -208,6 +208,15 @@ impl Config {
         if !username.is_empty() && !api_key.is_empty() {
             faults.push(Fault::new("auth.api_key", "a user and an API key are both given; keep one of them"));
         }
+        match (username.is_empty(), password.is_empty()) {
+            (false, true) if api_key.is_empty() => {
+                faults.push(Fault::new("auth.password", "is missing, although there is a user"));
+            }
+            (true, false) => {
+                faults.push(Fault::new("auth.username", "is missing, although there is a password"));
+            }
+            _ => {}
+        }
         if HeaderValue::from_str(api_key.reveal()).is_err() {
             faults.push(Fault::new("auth.api_key", "holds characters that no HTTP header can hold"));
             return None;
@@ -324,6 +333,16 @@ mod tests {
         ];
         assert_eq!(faults(json), expected);
         assert_eq!(faults(r#"{"endpoints":[]}"#), ["endpoints"]);
+    }
+
+    #[test]
+    fn a_user_and_a_password_come_together() {
+        assert_eq!(faults(r#"{"auth":{"username":"u"}}"#), ["auth.password"]);
+        assert_eq!(faults(r#"{"auth":{"password":"p"}}"#), ["auth.username"]);
+        assert_eq!(faults(r#"{"auth":{"password":"p","api_key":"k"}}"#), ["auth.username"]);
+        for good in [r#"{"auth":{"username":"u","password":"p"}}"#, r#"{"auth":{"api_key":"k"}}"#] {
+            assert_eq!(faults(good), [""; 0]);
+        }
     }
 
     #[test]
