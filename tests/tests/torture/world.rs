@@ -144,10 +144,11 @@ impl World {
         Ok(())
     }
 
-    /// Every line of the dead letters.
+    /// Every line of the dead letters. What a start found torn lies beside them, and is none.
     pub fn letters(&self) -> Result<Vec<String>> {
         let mut lines = Vec::new();
-        for file in files(&self.gateway.folder().join("letters"))? {
+        let files = files(&self.gateway.folder().join("letters"))?;
+        for file in files.into_iter().filter(|file| file.extension().is_some_and(|end| end == "jsonl")) {
             lines.extend(fs::read_to_string(file)?.lines().map(str::to_owned));
         }
         Ok(lines)
