@@ -6,8 +6,9 @@
 
 use super::storage::{Appender, Storage};
 use bytes::{Buf, BufMut};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 
 pub(super) const NAME: &str = "cursors";
 const NEW_NAME: &str = "cursors.new";
@@ -18,13 +19,15 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     low: u64,
-    finished: BTreeSet<u64>,
+    /// Runs of finished frames above the mark: the first of each, and one after its last. None touches another or the mark, so what
+    /// this weighs grows with the frames that are not finished, not with those that are.
+    finished: BTreeMap<u64, u64>,
 }
 
 impl Cursor {
     /// A cursor that has finished every frame below `low`.
     pub fn at(low: u64) -> Self {
-        Self { low, finished: BTreeSet::new() }
+        Self { low, finished: BTreeMap::new() }
     }
 
     /// Every frame below this is finished.
@@ -34,53 +37,60 @@ impl Cursor {
 
     /// Whether this frame is finished.
     pub fn is_finished(&self, sequence: u64) -> bool {
-        sequence < self.low || self.finished.contains(&sequence)
+        let run = self.finished.range(..=sequence).next_back();
+        sequence < self.low || run.is_some_and(|(_, end)| sequence < *end)
     }
 
     /// This frame is finished.
     pub fn finish(&mut self, sequence: u64) {
-        if sequence >= self.low {
-            self.finished.insert(sequence);
-        }
-        while self.finished.remove(&self.low) {
-            self.low += 1;
-        }
+        self.skip(sequence..sequence.saturating_add(1));
     }
 
     /// How many of these frames are not finished.
-    pub fn unfinished_in(&self, range: &std::ops::Range<u64>) -> u64 {
-        let first = range.start.max(self.low);
-        let finished = self.finished.range(first..range.end.max(first)).count();
-        range.end.saturating_sub(first) - finished as u64
+    pub fn unfinished_in(&self, range: &Range<u64>) -> u64 {
+        let mut from = range.start.max(self.low);
+        let mut unfinished = 0;
+        let before = self.finished.range(..from).next_back();
+        for (first, end) in before.into_iter().chain(self.finished.range(from..range.end.max(from))) {
+            unfinished += first.saturating_sub(from);
+            from = from.max(*end);
+        }
+        unfinished + range.end.saturating_sub(from)
     }
 
-    /// These frames do not exist (any more): nobody can finish them, and they are not waited for.
-    pub fn skip(&mut self, gap: std::ops::Range<u64>) {
-        // A gap may be wide; what lies below the mark costs nothing.
-        if gap.start <= self.low && gap.end > self.low {
-            self.low = gap.end;
-            self.finished = self.finished.split_off(&self.low);
-            while self.finished.remove(&self.low) {
-                self.low += 1;
-            }
-        } else if gap.start > self.low {
-            self.finished.extend(gap);
+    /// These frames are finished, or do not exist (any more), so that nobody waits for them.
+    pub fn skip(&mut self, gap: Range<u64>) {
+        let (mut first, mut end) = (gap.start.max(self.low), gap.end);
+        if first >= end {
+            return;
+        }
+        // Whatever it overlaps or touches becomes one run with it.
+        while let Some((known, known_end)) = self.finished.range(..=end).next_back().map(|(a, b)| (*a, *b))
+            && known_end >= first
+        {
+            self.finished.remove(&known);
+            (first, end) = (first.min(known), end.max(known_end));
+        }
+        if first <= self.low {
+            self.low = end;
+        } else {
+            self.finished.insert(first, end);
         }
     }
 
-    /// Frames above the mark that are finished: how much the file will hold.
-    pub fn window(&self) -> usize {
-        self.finished.len()
+    /// Frames above the mark that are finished.
+    pub fn window(&self) -> u64 {
+        self.finished.iter().map(|(first, end)| end - first).sum()
     }
 
-    /// The finished frames above the mark, in order.
-    pub fn finished_above(&self) -> impl Iterator<Item = u64> {
-        self.finished.iter().copied()
+    /// Runs of finished frames above the mark, in order.
+    pub fn finished_above(&self) -> impl Iterator<Item = Range<u64>> {
+        self.finished.iter().map(|(first, end)| *first..*end)
     }
 
     /// One above every frame that this cursor speaks of.
     fn end(&self) -> u64 {
-        self.finished.last().map_or(self.low, |last| last + 1)
+        self.finished.last_key_value().map_or(self.low, |(_, end)| *end)
     }
 }
 
@@ -143,11 +153,10 @@ impl Cursors {
             out.put_u16_le(sink.len() as u16);
             out.put_slice(sink.as_bytes());
             out.put_u64_le(cursor.low);
-            let runs = runs(&cursor.finished);
-            out.put_u32_le(runs.len() as u32);
-            for (first, count) in runs {
-                out.put_u64_le(first);
-                out.put_u64_le(count);
+            out.put_u32_le(cursor.finished.len() as u32);
+            for run in cursor.finished_above() {
+                out.put_u64_le(run.start);
+                out.put_u64_le(run.end - run.start);
             }
         }
         let sum = crc32c::crc32c(&out);
@@ -172,24 +181,12 @@ impl Cursors {
             let mut cursor = Cursor::at(rest.try_get_u64_le().ok()?);
             for _ in 0..rest.try_get_u32_le().ok()? {
                 let (first, count) = (rest.try_get_u64_le().ok()?, rest.try_get_u64_le().ok()?);
-                cursor.finished.extend(first..first.checked_add(count)?);
+                cursor.skip(first..first.checked_add(count)?);
             }
             cursors.insert(name, cursor);
         }
         rest.is_empty().then_some(Self(cursors))
     }
-}
-
-/// Consecutive numbers as first and count.
-fn runs(numbers: &BTreeSet<u64>) -> Vec<(u64, u64)> {
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((first, count)) if *first + *count == *number => *count += 1,
-            _ => runs.push((*number, 1)),
-        }
-    }
-    runs
 }
 
 #[cfg(test)]
@@ -211,8 +208,14 @@ mod tests {
             for sequence in 0..40 {
                 prop_assert_eq!(cursor.is_finished(sequence), sequence < low || finished.contains(&sequence));
             }
-            prop_assert!(!cursor.finished.contains(&cursor.low));
-            prop_assert!(cursor.finished.iter().all(|above| *above > cursor.low));
+            let mut last = cursor.low;
+            for run in cursor.finished_above() {
+                prop_assert!(run.start > last && run.start < run.end);
+                last = run.end;
+            }
+            let all = (low..40).filter(|sequence| !cursor.is_finished(*sequence)).count() as u64;
+            prop_assert_eq!(cursor.unfinished_in(&(0..40)), all);
+            prop_assert_eq!(cursor.unfinished_in(&(10..20)), (10..20).filter(|one| !cursor.is_finished(*one)).count() as u64);
             let cursors = Cursors([("es".to_owned(), cursor.clone()), ("λ".to_owned(), Cursor::at(7))].into());
             prop_assert_eq!(Cursors::decode(&cursors.encode()), Some(cursors));
         }

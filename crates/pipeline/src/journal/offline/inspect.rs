@@ -153,8 +153,8 @@ impl<'s, S: Storage> Inspection<'s, S> {
         let awaited = match self.cursors_found {
             Found::Sound => {
                 let of_sinks = self.cursors.0.values().map(|cursor| {
-                    let above = cursor.finished_above().filter(|number| gap.contains(number));
-                    let above = above.map(|number| number..number + 1);
+                    let above =
+                        cursor.finished_above().map(|run| run.start.max(gap.start)..run.end.min(gap.end));
                     let finished: Runs = std::iter::once(0..cursor.low()).chain(above).collect();
                     finished.missing_in(&gap)
                 });
