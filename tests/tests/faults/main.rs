@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout)]
 
 mod blocked;
+mod bombs;
 mod client;
 mod durable;
 mod event;
