@@ -2,9 +2,13 @@
 //! while the sink keeps up, and by a [consumer](consumer) from disk when it does not.
 
 mod consumer;
+mod keeping;
 mod lag;
 mod service;
+mod stats;
 mod tap;
 mod writer;
 
-pub use service::{JournalError, JournalStats, Journaled, Keeping, Progress, Service, Unkept};
+pub use keeping::{Journaled, Keeping, Unkept};
+pub use service::{JournalError, Service};
+pub use stats::{JournalStats, Progress};

@@ -1,37 +1,33 @@
 //! The journal as the house uses it: opened once, given bodies by intakes, drawn from by sinks.
 
 use super::consumer::Consumer;
+use super::keeping::{Journaled, Unkept};
+use super::stats::{JournalStats, Progress};
 use super::tap::Tap;
-use super::writer::{Job, Task, Writer};
-use crate::admit::{Outlet, Tally};
-use crate::body::Body;
+use super::writer::{Task, Writer};
+use crate::admit::Outlet;
 use crate::budget::Budget;
-use crate::ids::Ids;
 use crate::journal::cursors::Cursor;
-use crate::journal::frame::{IdKind, Label};
 use crate::journal::plans::Plans;
 use crate::journal::storage::Folder;
 use crate::journal::walk::{Extent, Place};
 use crate::journal::{Compression, Journal, JournalConfig, Opened};
 use crate::ledger::Ledger;
-use crate::rules::{Parcels, Rules, RulesConfig};
+use crate::rules::{Rules, RulesConfig};
 use crate::task;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::sync::oneshot;
 
 /// Bodies that may wait for the writer; each holds its memory under a lease.
 const MAX_WAITING: usize = 4_096;
 /// A sink's window is at most this part of the memory budget, so that sinks that lag leave room for requests.
 const WINDOW_SHARE: usize = 8;
-/// The level at which bodies are compressed: the fastest that is worth it.
-const ZSTD_LEVEL: i32 = 1;
 /// How often the end of the writer is looked for.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
 
@@ -56,19 +52,6 @@ fn orphans(sinks: &[(String, u64)]) -> String {
     )
 }
 
-/// Why a body was not kept; to be sent again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unkept {
-    #[error("the journal is full: {used} of {max} bytes")]
-    Full { used: u64, max: u64 },
-    #[error("the journal cannot be written: {reason}")]
-    Failed { reason: String },
-    #[error("too many requests wait for the journal")]
-    Busy,
-    #[error("sink {sink} is too far behind")]
-    Behind { sink: Arc<str> },
-}
-
 /// What is durable, and who is to have it.
 #[derive(Debug, Default)]
 pub(super) struct Published {
@@ -76,44 +59,6 @@ pub(super) struct Published {
     /// One after the last durable frame.
     pub end: u64,
     pub taps: Vec<Arc<Tap>>,
-}
-
-/// Counts of the journal.
-#[derive(Debug, Default)]
-pub struct JournalStats {
-    /// Bytes on disk, and as written since the start.
-    pub bytes: AtomicU64,
-    pub written_bytes: AtomicU64,
-    /// Bodies kept since the start.
-    pub frames: AtomicU64,
-    /// Groups synced, and how long that took together.
-    pub syncs: AtomicU64,
-    pub sync_nanos: AtomicU64,
-    pub checkpoints: AtomicU64,
-    pub checkpoint_failures: AtomicU64,
-    /// Bodies that found the journal full, and writes and syncs that failed.
-    pub refused_full: AtomicU64,
-    pub failures: AtomicU64,
-    pub full: AtomicBool,
-    pub failing: AtomicBool,
-    /// The sink that clients wait for, because it is too far behind.
-    pub waits_for: Mutex<Option<Arc<str>>>,
-}
-
-/// How far one sink has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
-    pub sink: Arc<str>,
-    /// Frames that it has not finished, and the part of them that came back and rests.
-    pub behind: u64,
-    pub returned: u64,
-    /// Bytes of memory that hold what is on its way.
-    pub on_its_way: u64,
-    /// Frames that were damaged and are lost to it, since the start.
-    pub lost: u64,
-    /// Frames, and their records, that it lost because it was too far behind, since the start.
-    pub lagged: u64,
-    pub lagged_records: u64,
 }
 
 /// An open journal with everything that runs around it.
@@ -247,7 +192,7 @@ impl Service {
             }
         }
         published.taps = taps;
-        Ok(Journaled { service: Arc::clone(self), rules: Arc::clone(rules), plan })
+        Ok(Journaled::new(Arc::clone(self), Arc::clone(rules), plan))
     }
 
     /// A sink is gone. Whoever took it out has seen to it that it is owed nothing, or has given that up.
@@ -283,6 +228,19 @@ impl Service {
     /// False once the writer has ended: by [`close`](Self::close), or by a bug. For liveness.
     pub fn is_running(&self) -> bool {
         self.writer.lock().as_ref().is_some_and(|writer| !writer.is_finished())
+    }
+
+    /// Hands something to the writer.
+    ///
+    /// # Errors
+    /// Too much waits for it.
+    pub(super) fn task(&self, task: Task) -> Result<(), Unkept> {
+        self.tasks.try_send(task).map_err(|_| Unkept::Busy)
+    }
+
+    /// How bodies lie on disk, and the memory that making them so takes.
+    pub(super) fn packing(&self) -> (Compression, &Arc<Budget>) {
+        (self.config.compression, &self.budget)
     }
 
     /// What it has counted.
@@ -331,101 +289,4 @@ fn dismiss(journal: &Journal<Folder>, sinks: &[String], abandon: &[String]) -> V
         false
     });
     orphans
-}
-
-/// The journal as one intake uses it: with the rules that its bodies are admitted under.
-#[derive(Clone, Debug)]
-pub struct Journaled {
-    service: Arc<Service>,
-    rules: Arc<Rules>,
-    plan: u32,
-}
-
-impl Journaled {
-    /// The journal.
-    pub fn service(&self) -> &Arc<Service> {
-        &self.service
-    }
-
-    /// Whether it would take a body now, as far as it is known.
-    ///
-    /// # Errors
-    /// It is full.
-    pub(crate) fn has_room(&self) -> Result<(), Unkept> {
-        let stats = &self.service.stats;
-        if stats.full.load(Relaxed) {
-            stats.refused_full.fetch_add(1, Relaxed);
-            return Err(Unkept::Full { used: stats.bytes.load(Relaxed), max: self.service.max_bytes() });
-        }
-        if let Some(sink) = stats.waits_for.lock().clone() {
-            stats.refused_full.fetch_add(1, Relaxed);
-            return Err(Unkept::Behind { sink });
-        }
-        Ok(())
-    }
-
-    /// Hands a body to the writer.
-    ///
-    /// # Errors
-    /// Too many wait for it.
-    pub(crate) fn keep(
-        &self,
-        body: Body,
-        parcels: Parcels,
-        tally: Tally,
-        outlets: &Arc<[Outlet]>,
-    ) -> Result<Keeping, Unkept> {
-        self.has_room()?;
-        let (answer, kept) = oneshot::channel();
-        let label = self.label(&body);
-        let packed = match self.service.config.compression {
-            Compression::None => None,
-            Compression::Zstd => self.pack(&body.bytes)?,
-        };
-        let rules = Arc::clone(&self.rules);
-        let outlets = Arc::clone(outlets);
-        let job = Job { body: Arc::new(body), parcels, rules, outlets, label, packed, tally, answer };
-        self.service.tasks.try_send(Task::Keep(Box::new(job))).map_err(|_| Unkept::Busy)?;
-        Ok(Keeping(kept))
-    }
-
-    /// The body as zstd; none where that makes it no smaller, or there is no memory for it.
-    fn pack(&self, bytes: &[u8]) -> Result<Option<(Vec<u8>, crate::budget::Lease)>, Unkept> {
-        let Ok(mut lease) = self.service.budget.lease(zstd::zstd_safe::compress_bound(bytes.len())) else {
-            return Ok(None);
-        };
-        let packed = zstd::bulk::compress(bytes, ZSTD_LEVEL)
-            .map_err(|error| Unkept::Failed { reason: error.to_string() })?;
-        if packed.len() >= bytes.len() {
-            return Ok(None);
-        }
-        // A lease always shrinks.
-        let _ = lease.resize(packed.capacity());
-        Ok(Some((packed, lease)))
-    }
-
-    fn label(&self, body: &Body) -> Label {
-        let (ids, epoch, counter) = match &body.ids {
-            Ids::None => (IdKind::None, 0, 0),
-            Ids::Minted { epoch, frame } => (IdKind::Minted, *epoch, *frame),
-            Ids::Content(_) => (IdKind::Content, 0, 0),
-            Ids::Client { epoch, frame, .. } => (IdKind::Client, *epoch, *frame),
-        };
-        let records = body.index.records.len() as u32;
-        Label { wire: body.wire, ids, arrived: body.arrived, epoch, counter, plan: self.plan, records }
-    }
-}
-
-/// A body that the writer has.
-#[derive(Debug)]
-pub struct Keeping(oneshot::Receiver<Result<(), Unkept>>);
-
-impl Keeping {
-    /// Waits until the body is on disk.
-    ///
-    /// # Errors
-    /// It is not.
-    pub async fn kept(self) -> Result<(), Unkept> {
-        self.0.await.unwrap_or_else(|_| Err(Unkept::Failed { reason: "the writer has ended".to_owned() }))
-    }
 }

@@ -3,8 +3,10 @@
 //! While one group is being synced the next one gathers, so that the number of syncs follows the speed of the disk and not the number
 //! of requests.
 
+use super::keeping::Unkept;
 use super::lag;
-use super::service::{JournalStats, Published, Unkept};
+use super::service::Published;
+use super::stats::JournalStats;
 use crate::admit::{Outlet, Tally};
 use crate::body::Body;
 use crate::budget::Lease;

@@ -1,8 +1,9 @@
 //! What can be configured: the file as a whole. Each component's settings live beside the component.
 
+mod checks;
+
 use crate::receivers::Receivers;
 use forebay_pipeline::admit::Acknowledge;
-use forebay_pipeline::body::OnRefused;
 use forebay_pipeline::dead_letter::DeadLetterConfig;
 use forebay_pipeline::journal::JournalConfig;
 use forebay_pipeline::route::{Mode, RouteConfig, Scalar, When};
@@ -203,94 +204,7 @@ impl Default for LogSettings {
     }
 }
 
-/// Less memory than this (bytes) would refuse ordinary requests.
-const LEAST_MEMORY: u64 = 1 << 20;
-/// Looking more often than this finds nothing sooner.
-const LEAST_RELOAD_INTERVAL: std::time::Duration = std::time::Duration::from_millis(100);
-
 impl Settings {
-    /// Settings that contradict each other: path, and what is wrong.
-    pub fn faults(&self) -> Vec<(String, String)> {
-        let mut faults = Vec::new();
-        if self.limits.memory.is_some_and(|memory| memory.0 < LEAST_MEMORY) {
-            faults.push((
-                "limits.memory".to_owned(),
-                "must be at least 1MiB, or every request would be refused".to_owned(),
-            ));
-        }
-        if self.reload.interval.0 < LEAST_RELOAD_INTERVAL {
-            faults.push(("reload.interval".to_owned(), "must be at least 100ms".to_owned()));
-        }
-        faults.extend(self.durability_faults());
-        let listeners = self.listeners();
-        for (i, (path, address)) in listeners.iter().enumerate() {
-            if let Some((other, _)) =
-                listeners[..i].iter().find(|(_, earlier)| earlier == address && address.port() != 0)
-            {
-                faults.push((path.clone(), format!("`{other}` listens on {address} already")));
-            }
-        }
-        let mut folders: Vec<&std::path::Path> = Vec::new();
-        for (name, sink) in &self.sinks {
-            if let SinkConfig::File(file) = sink {
-                let taken = match file.path.as_path() {
-                    path if path == self.dead_letters.path => Some("the dead letters are kept there"),
-                    path if folders.contains(&path) => Some("another file sink writes there already"),
-                    _ => None,
-                };
-                faults.extend(taken.map(|why| (format!("sinks.{name}.path"), why.to_owned())));
-                folders.push(&file.path);
-            }
-        }
-        faults
-    }
-
-    /// Settings that name a guarantee which others make impossible.
-    fn durability_faults(&self) -> Vec<(String, String)> {
-        let mut faults = Vec::new();
-        let durable = self.receivers.durable(self.acknowledge);
-        if let Some(journal) = &self.journal {
-            faults.extend(journal.faults().into_iter().map(|(path, why)| (format!("journal.{path}"), why)));
-        } else {
-            for path in &durable {
-                let path = path.map_or("acknowledge".to_owned(), |path| format!("receivers.{path}"));
-                let why = "`durable` needs a disk journal: add a section `journal`".to_owned();
-                if !faults.contains(&(path.clone(), why.clone())) {
-                    faults.push((path, why));
-                }
-            }
-        }
-        if !durable.is_empty() {
-            for (i, route) in self.routes.iter().enumerate() {
-                if route.on_refused == OnRefused::Reject {
-                    faults.push((
-                        format!("routes[{i}].on_refused"),
-                        "`reject` tells the client, who has been answered already with `acknowledge: durable`; use \
-                         `dead_letter`"
-                            .to_owned(),
-                    ));
-                }
-            }
-        }
-        faults
-    }
-
-    /// What only a restart can change: path, and a value that differs when the setting does.
-    pub fn fixed(&self) -> Vec<(&'static str, serde_json::Value)> {
-        let value = |value: serde_json::Result<serde_json::Value>| value.unwrap_or_default();
-        let journal =
-            self.journal.as_ref().map(|journal| JournalConfig { abandon: Vec::new(), ..journal.clone() });
-        vec![
-            ("receivers", self.receivers.listening()),
-            ("journal", value(serde_json::to_value(journal))),
-            ("dead_letters", value(serde_json::to_value(&self.dead_letters))),
-            ("limits.memory", value(serde_json::to_value(self.limits.memory))),
-            ("admin", value(serde_json::to_value(&self.admin))),
-            ("runtime", value(serde_json::to_value(&self.runtime))),
-            ("log", value(serde_json::to_value(&self.log))),
-        ]
-    }
-
     /// What decides how requests are read and routed.
     pub fn rules(&self) -> RulesConfig {
         let default = Limits::default();
@@ -305,15 +219,6 @@ impl Settings {
             max_record_bytes: limits.max_record_size.map_or(default.max_record_bytes, |size| size.as_usize()),
             json: self.receivers.json_rules(),
         }
-    }
-
-    fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        let otlp = self.receivers.otlp.as_ref();
-        let grpc = otlp.and_then(|otlp| Some(("receivers.otlp.grpc.listen", otlp.grpc.as_ref()?.listen)));
-        let http = otlp.and_then(|otlp| Some(("receivers.otlp.http.listen", otlp.http.as_ref()?.listen)));
-        let json = self.receivers.json.as_ref().map(|json| ("receivers.json.listen", json.listen));
-        let all = [grpc, http, json, Some(("admin.listen", self.admin.listen))];
-        all.into_iter().flatten().map(|(path, address)| (path.to_owned(), address)).collect()
     }
 
     /// The routes of the file, or else the shipped ones to the first sink.
