@@ -51,6 +51,27 @@ pub(super) struct Consumer<S: Storage> {
     pub ahead: VecDeque<Position>,
 }
 
+/// A frame that has come back and was taken up again; it rests once more if this is dropped.
+struct Held {
+    tap: Arc<Tap>,
+    position: Option<Position>,
+}
+
+impl Held {
+    /// It was handed over.
+    fn release(mut self) {
+        self.position = None;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(position) = self.position {
+            self.tap.park(position);
+        }
+    }
+}
+
 /// Why a frame cannot be handed over.
 enum Unread {
     /// It is damaged, and is no more.
@@ -84,7 +105,10 @@ impl<S: Storage + 'static> Consumer<S> {
     pub(super) async fn run(mut self) {
         while !self.tap.is_closed() {
             if let Some(position) = self.tap.unpark(Instant::now()) {
+                // Nobody else knows of it: a panic must not forget it.
+                let held = Held { tap: Arc::clone(&self.tap), position: Some(position) };
                 self.feed(position, true).await;
+                held.release();
             } else if !self.tap.is_caught_up() && self.tap.may_advance() {
                 self.advance().await;
             } else {
