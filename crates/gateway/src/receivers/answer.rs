@@ -121,7 +121,10 @@ impl From<Refusal> for Fault {
                 Kind::TooLarge
             }
             Refusal::Malformed(_) => Kind::Malformed,
-            Refusal::Exhausted(_) | Refusal::SinkFull { .. } | Refusal::Unkept(_) => Kind::Busy,
+            Refusal::Exhausted(_)
+            | Refusal::SinkFull { .. }
+            | Refusal::Behind { .. }
+            | Refusal::Unkept(_) => Kind::Busy,
         };
         Self::new(kind, refusal.to_string())
     }
