@@ -33,6 +33,10 @@ enum Command {
     Guard(guard::Options),
     /// Measure end to end: `forebay-bench` with these arguments around a `dist` build
     Bench(bench::Options),
+    /// Offer more than the gateway can take, and assert what it does then: `forebay-bench overload`
+    Overload(bench::Options),
+    /// Measure what durable acknowledgement costs: `forebay-bench cost`
+    Cost(bench::Options),
     /// Run one fuzz target for a while
     Fuzz(fuzz::Options),
     /// Write the generated pages under docs/ anew
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         Command::Test(_) => Ok(()),
         Command::Guard(options) => guard::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Overload(options) => bench::run_mode("overload", &options),
+        Command::Cost(options) => bench::run_mode("cost", &options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Docs => docs::write(),
     };
