@@ -217,10 +217,9 @@ impl Dispatcher {
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         let stats = &self.context.stats;
-        for gauge in [&stats.in_flight, &stats.queued_shares, &stats.queued_bytes] {
+        for gauge in [&stats.in_flight, &stats.queued_shares, &stats.queued_bytes, &stats.pace] {
             gauge.store(0, Relaxed);
         }
         stats.oldest.store(0, Relaxed);
-        stats.pace.store(u64::MAX, Relaxed);
     }
 }

@@ -103,7 +103,7 @@ pub struct DeliveryStats {
     pub last_success: AtomicI64,
     /// When the oldest record arrived that is not delivered yet, nanoseconds since 1970; 0 for none. Up to half a second old.
     pub oldest: AtomicI64,
-    /// Bytes a second, as they arrived, that left the queue lately; `u64::MAX` while it is not known to be the sink that they wait for.
+    /// Bytes a second, as they arrived, that left the queue lately; 0 while it is not known to be the sink that they wait for.
     pub(super) pace: AtomicU64,
     /// The part of `queued_bytes` whose destinations fail or are blocked. Up to half a second old.
     pub(super) stuck_bytes: AtomicU64,
@@ -130,8 +130,10 @@ impl DeliveryStats {
     /// How long a share that comes now would wait before it is sent, going by how fast those before it left.
     pub fn wait(&self) -> Duration {
         let queued = self.queued_bytes.load(Relaxed).saturating_sub(self.stuck_bytes.load(Relaxed));
-        let pace = self.pace.load(Relaxed).max(1);
-        Duration::from_secs_f64(queued as f64 / pace as f64)
+        match self.pace.load(Relaxed) {
+            0 => Duration::ZERO,
+            pace => Duration::from_secs_f64(queued as f64 / pace as f64),
+        }
     }
 
     pub(super) fn count_retry(&self, kind: RetryKind) {
