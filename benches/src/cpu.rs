@@ -91,9 +91,21 @@ fn children(pid: u32) -> Vec<u32> {
 /// # Errors
 /// The process is gone, or `/proc` is not that of Linux.
 pub fn peak_memory(pid: u32) -> Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+/// The resident set of the process `pid` now, in bytes.
+///
+/// # Errors
+/// The process is gone, or `/proc` is not that of Linux.
+pub fn resident_memory(pid: u32) -> Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+fn memory(pid: u32, field: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in /proc")?;
-    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmHWM")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("no such line in /proc")?;
+    let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("a size in /proc")?;
     Ok(kib * 1024)
 }
 

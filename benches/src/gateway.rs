@@ -54,6 +54,8 @@ pub struct Launch<'a> {
     pub sink: SocketAddr,
     /// `none` or `gzip`, for the bulks.
     pub compression: &'a str,
+    /// More of the configuration, as YAML at its top level.
+    pub extra: &'a str,
 }
 
 /// Where the gateway listens.
@@ -134,6 +136,20 @@ impl Gateway {
         Ok(delivered_in(&text))
     }
 
+    /// The sum of a metric over its labels, 0 if there is none of this name.
+    ///
+    /// # Errors
+    /// `/metrics` cannot be read.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let (_, text) = self.admin("/metrics").await?;
+        let value_of = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            let is_whole = rest.starts_with(' ') || rest.starts_with('{');
+            is_whole.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
+        };
+        Ok(text.lines().filter_map(value_of).sum())
+    }
+
     /// Sends SIGTERM and waits until it has drained and ended.
     ///
     /// # Errors
@@ -191,6 +207,7 @@ fn configuration(launch: &Launch<'_>, ports: &Ports) -> String {
         .replace("{sink}", &launch.sink.to_string())
         .replace("{compression}", launch.compression)
         .replace("{threads}", &launch.threads.to_string())
+        + launch.extra
 }
 
 /// Four ports that were free a moment ago; all are held until all are known, so that they differ.
@@ -247,6 +264,7 @@ mod tests {
             threads: 1,
             sink: ports.http,
             compression: "none",
+            extra: "",
         };
         let config = configuration(&launch, &ports);
         assert!(config.contains(&format!("\"127.0.0.1:{}\"", ports.grpc.port())));
@@ -264,6 +282,7 @@ mod tests {
             threads: 1,
             sink: free_ports().unwrap().http,
             compression: "none",
+            extra: "",
         };
         let fault = Gateway::start(&launch).await.unwrap_err();
         assert!(format!("{fault:#}").contains("ended at once"), "{fault:#}");

@@ -2,9 +2,11 @@
 //! bench `forebay-bench`.
 
 pub mod corpus;
+pub mod cost;
 pub mod cpu;
 pub mod gateway;
 pub mod load;
+pub mod overload;
 pub mod report;
 pub mod run;
 pub mod settings;

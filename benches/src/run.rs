@@ -33,6 +33,7 @@ pub async fn measure(settings: &Settings) -> Result<Report> {
         threads: settings.gateway_threads,
         sink: sink.address(),
         compression: settings.bulk_compression.name(),
+        extra: "",
     })
     .await?;
 

@@ -15,11 +15,26 @@ pub struct Options {
 }
 
 /// Does not return on success: the bench takes this process's place, so that nothing of ours runs beside it.
+///
+/// # Errors
+/// A build failed, or the bench cannot be started.
 pub fn run(options: &Options) -> Result<()> {
+    start(None, options)
+}
+
+/// The same in one of the bench's other modes.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_mode(mode: &str, options: &Options) -> Result<()> {
+    start(Some(mode), options)
+}
+
+fn start(mode: Option<&str>, options: &Options) -> Result<()> {
     let build =
         ["build", "--profile", PROFILE, "--package", "forebay", "--package", "forebay-bench", "--bins"];
     command::show(&mut command::cargo(&build))?;
     let mut bench = Command::new(command::built(PROFILE, "forebay-bench"));
-    bench.args(&options.arguments).arg("--gateway").arg(command::built(PROFILE, "forebay"));
+    bench.args(mode).args(&options.arguments).arg("--gateway").arg(command::built(PROFILE, "forebay"));
     Err(bench.current_dir(command::root()).exec()).context("cannot start forebay-bench")
 }

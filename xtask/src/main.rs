@@ -39,6 +39,10 @@ enum Command {
     Bench(bench::Options),
     /// Plant the bugs that others have made, one after the other, and see that each is found
     Planted,
+    /// Offer more than the gateway can take, and assert what it does then: `forebay-bench overload`
+    Overload(bench::Options),
+    /// Measure what durable acknowledgement costs: `forebay-bench cost`
+    Cost(bench::Options),
     /// Run one fuzz target for a while
     Fuzz(fuzz::Options),
     /// Write the generated pages under docs/ anew
@@ -54,6 +58,8 @@ fn main() -> ExitCode {
         Command::Torture(options) => torture::run(&options),
         Command::Guard(options) => guard::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Overload(options) => bench::run_mode("overload", &options),
+        Command::Cost(options) => bench::run_mode("cost", &options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Planted => planted::run(),
         Command::Docs => docs::write(),

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{DEFAULT_RETRY, Outcome, rejected_records};
+use super::{Outcome, rejected_records, why};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
@@ -107,7 +107,10 @@ fn verdict(headers: &HeaderMap, trailers: Option<&HeaderMap>, framed: &[u8]) -> 
         | Code::OutOfRange
         | Code::Unavailable
         | Code::DataLoss
-        | Code::ResourceExhausted => Outcome::Retry(delay.unwrap_or(DEFAULT_RETRY)),
+        | Code::ResourceExhausted => {
+            let name = format!("{:?}", status.code());
+            Outcome::Retry { after: delay, why: why(&name, status.message().as_bytes()) }
+        }
         _ => Outcome::Failed(status.to_string()),
     }
 }
@@ -166,11 +169,13 @@ mod tests {
 
     #[test]
     fn statuses_are_read_as_the_specification_says() {
-        assert_eq!(judged(&Status::unavailable("full")), Outcome::Retry(DEFAULT_RETRY));
+        let plain = Outcome::Retry { after: None, why: "Unavailable full bytes".into() };
+        assert_eq!(judged(&Status::unavailable("full: 7 bytes")), plain);
         let delay = Duration::from_millis(1500);
         let details = ErrorDetails::with_retry_info(Some(delay));
         let full = Status::with_error_details(Code::ResourceExhausted, "full", details);
-        assert_eq!(judged(&full), Outcome::Retry(delay));
+        let told = Outcome::Retry { after: Some(delay), why: "ResourceExhausted full".into() };
+        assert_eq!(judged(&full), told);
         let too_large = Status::resource_exhausted("too large");
         assert!(matches!(judged(&too_large), Outcome::Failed(_)));
         assert!(matches!(judged(&Status::invalid_argument("bad")), Outcome::Failed(_)));

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::{DEFAULT_RETRY, Outcome, rejected_records};
+use super::{Outcome, rejected_records, why};
 
 /// Where and as what bodies are posted.
 #[derive(Debug, Clone, Copy)]
@@ -81,6 +81,11 @@ impl HttpClient {
         }
     }
 
+    /// Whether the server keeps the connection open for another request.
+    pub(super) async fn is_open(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, HeaderMap, Bytes)> {
         self.sender.ready().await.context("waiting for the connection")?;
         let response = self.sender.send_request(request).await.context("sending")?;
@@ -100,7 +105,7 @@ fn verdict(status: StatusCode, headers: &HeaderMap, answer: &[u8]) -> Outcome {
     // The retryable answers of the OTLP specification; the JSON receiver follows it.
     if matches!(status.as_u16(), 429 | 502 | 503 | 504) {
         let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        return Outcome::Retry(seconds.map_or(DEFAULT_RETRY, Duration::from_secs));
+        return Outcome::Retry { after: seconds.map(Duration::from_secs), why: why(status.as_str(), answer) };
     }
     Outcome::Failed(format!("{status}: {}", String::from_utf8_lossy(answer)))
 }
@@ -112,9 +117,10 @@ mod tests {
     #[test]
     fn only_the_retryable_statuses_are_retried() {
         let mut headers = HeaderMap::new();
-        assert_eq!(verdict(StatusCode::TOO_MANY_REQUESTS, &headers, b""), Outcome::Retry(DEFAULT_RETRY));
+        let plain = Outcome::Retry { after: None, why: "429".into() };
+        assert_eq!(verdict(StatusCode::TOO_MANY_REQUESTS, &headers, b""), plain);
         headers.insert(header::RETRY_AFTER, http::HeaderValue::from_static("2"));
-        let two_seconds = Outcome::Retry(Duration::from_secs(2));
+        let two_seconds = Outcome::Retry { after: Some(Duration::from_secs(2)), why: "503".into() };
         assert_eq!(verdict(StatusCode::SERVICE_UNAVAILABLE, &headers, b""), two_seconds);
         assert!(matches!(verdict(StatusCode::BAD_REQUEST, &headers, b""), Outcome::Failed(_)));
         assert!(matches!(verdict(StatusCode::PAYLOAD_TOO_LARGE, &headers, b""), Outcome::Failed(_)));

@@ -1,6 +1,7 @@
 //! The load generator: keeps a fixed number of requests in flight, awaits every acknowledgement, times it.
 
 mod bodies;
+pub mod clients;
 mod grpc;
 pub mod http;
 
@@ -44,8 +45,24 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Outcome {
     Accepted,
-    Retry(Duration),
+    /// To be sent again, `after` so long where the answer says; `why` is its status and words.
+    Retry {
+        after: Option<Duration>,
+        why: String,
+    },
     Failed(String),
+}
+
+/// Longest text kept of a refusal.
+const MAX_WHY: usize = 64;
+
+/// A status and the words of its message, so that refusals of one kind are counted together: figures differ each time.
+fn why(status: &str, message: &[u8]) -> String {
+    let text = String::from_utf8_lossy(message);
+    let words = text.split(|letter: char| !letter.is_ascii_alphabetic()).filter(|word| word.len() > 1);
+    let mut why = words.fold(status.to_owned(), |text, word| text + " " + word);
+    why.truncate(MAX_WHY);
+    why
 }
 
 /// How requests are sent.
@@ -162,10 +179,10 @@ async fn work(mut client: Client, queue: Arc<Queue>) -> Result<(Client, Vec<u64>
             match attempt.context("no answer")? {
                 Outcome::Accepted => break,
                 Outcome::Failed(reason) => bail!("a request failed: {reason}"),
-                Outcome::Retry(_) if started.elapsed() > RETRY_FOR => bail!("refused for {RETRY_FOR:?}"),
-                Outcome::Retry(delay) => {
+                Outcome::Retry { .. } if started.elapsed() > RETRY_FOR => bail!("refused for {RETRY_FOR:?}"),
+                Outcome::Retry { after, .. } => {
                     retries += 1;
-                    tokio::time::sleep(delay).await;
+                    tokio::time::sleep(after.unwrap_or(DEFAULT_RETRY)).await;
                 }
             }
         }
@@ -175,6 +192,14 @@ async fn work(mut client: Client, queue: Arc<Queue>) -> Result<(Client, Vec<u64>
 }
 
 impl Client {
+    /// Another caller on the same connection, where it carries several calls.
+    fn another(&self) -> Option<Self> {
+        match self {
+            Self::Grpc(client) => Some(Self::Grpc(client.clone())),
+            Self::Http(_) => None,
+        }
+    }
+
     async fn send(&mut self, body: Bytes) -> Outcome {
         match self {
             Self::Grpc(client) => client.send(body).await,

@@ -9,6 +9,8 @@ use super::scan::{Sample, Tally};
 #[derive(Debug, Default)]
 pub struct Ledger {
     seen: Vec<u64>,
+    /// How often each sequence number arrived, where requests are sent more than once.
+    arrivals: Vec<u32>,
     ids: Vec<u64>,
     /// Bulks read in full.
     pub bulks: u64,
@@ -36,6 +38,18 @@ impl Ledger {
         Self { seen: vec![0; records.div_ceil(64) as usize], ..Self::default() }
     }
 
+    /// A ledger for the sequence numbers `0..records`, each of which may arrive any number of times. Ids and samples are not kept.
+    #[must_use]
+    pub fn counting(records: u64) -> Self {
+        Self { arrivals: vec![0; records as usize], ..Self::default() }
+    }
+
+    /// How often this sequence number arrived, if the ledger counts.
+    #[must_use]
+    pub fn arrivals(&self, sequence: u64) -> u32 {
+        self.arrivals.get(sequence as usize).copied().unwrap_or(0)
+    }
+
     /// Enters a bulk that was read to its end; `wire_bytes` is its size as it came.
     pub fn commit(&mut self, tally: Tally, wire_bytes: u64) {
         self.bulks += 1;
@@ -43,6 +57,15 @@ impl Ledger {
         self.bytes += tally.bytes;
         self.wire_bytes += wire_bytes;
         self.strangers += tally.strangers;
+        if !self.arrivals.is_empty() {
+            for sequence in tally.sequences {
+                match self.arrivals.get_mut(sequence as usize) {
+                    Some(count) => *count += 1,
+                    None => self.strangers += 1,
+                }
+            }
+            return;
+        }
         self.ids.extend_from_slice(&tally.ids);
         self.samples.extend(tally.samples);
         for (index, count) in tally.indices {

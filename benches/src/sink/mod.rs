@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 pub use ledger::Ledger;
 pub use scan::{SAMPLE_EVERY, Sample, Scanner, Tally};
@@ -51,11 +52,19 @@ impl Sink {
     /// # Errors
     /// No port could be bound.
     pub async fn start(delay: Duration, ledger: Ledger) -> Result<Self> {
+        Self::paced(Pace::of(delay, None), ledger).await
+    }
+
+    /// Listens on a free port of 127.0.0.1 and answers at this pace.
+    ///
+    /// # Errors
+    /// No port could be bound.
+    pub async fn paced(pace: Pace, ledger: Ledger) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("binding the sink")?;
         let address = listener.local_addr()?;
         let ledger = Arc::new(Mutex::new(ledger));
         let mut server = JoinSet::new();
-        server.spawn(accept(listener, delay, Arc::clone(&ledger)));
+        server.spawn(accept(listener, Arc::new(pace), Arc::clone(&ledger)));
         Ok(Self { address, ledger, _server: server })
     }
 
@@ -72,7 +81,33 @@ impl Sink {
     }
 }
 
-async fn accept(listener: TcpListener, delay: Duration, ledger: Arc<Mutex<Ledger>>) {
+/// When bulks are answered.
+#[derive(Debug)]
+pub struct Pace {
+    delay: Duration,
+    /// Most records a second, if there is a most.
+    rate: Option<f64>,
+    /// When the records taken so far are done with.
+    free_at: Mutex<Instant>,
+}
+
+impl Pace {
+    /// Each bulk `delay` after its last byte, and all of them together at most `rate` records a second, one after the other.
+    #[must_use]
+    pub fn of(delay: Duration, rate: Option<f64>) -> Self {
+        Self { delay, rate, free_at: Mutex::new(Instant::now()) }
+    }
+
+    fn answer_at(&self, records: u64) -> Instant {
+        let soonest = Instant::now() + self.delay;
+        let Some(rate) = self.rate else { return soonest };
+        let mut free_at = self.free_at.lock();
+        *free_at = (*free_at).max(Instant::now()) + Duration::from_secs_f64(records as f64 / rate);
+        soonest.max(*free_at)
+    }
+}
+
+async fn accept(listener: TcpListener, pace: Arc<Pace>, ledger: Arc<Mutex<Ledger>>) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -80,26 +115,26 @@ async fn accept(listener: TcpListener, delay: Duration, ledger: Arc<Mutex<Ledger
             connections.join_next().await;
         }
         if let Ok((stream, _)) = listener.accept().await {
-            connections.spawn(serve(stream, delay, Arc::clone(&ledger)));
+            connections.spawn(serve(stream, Arc::clone(&pace), Arc::clone(&ledger)));
         }
     }
 }
 
-async fn serve(stream: TcpStream, delay: Duration, ledger: Arc<Mutex<Ledger>>) {
+async fn serve(stream: TcpStream, pace: Arc<Pace>, ledger: Arc<Mutex<Ledger>>) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(|request| answer(request, delay, &ledger));
+    let service = service_fn(|request| answer(request, &pace, &ledger));
     // The gateway closes its connections when it likes; a bulk cut short has not been counted.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(
     request: Request<Incoming>,
-    delay: Duration,
+    pace: &Pace,
     ledger: &Mutex<Ledger>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let (status, body) = if request.method() == Method::POST && path.ends_with("/_bulk") {
-        bulk(request, delay, ledger).await
+        bulk(request, pace, ledger).await
     } else if request.method() == Method::PUT {
         (StatusCode::OK, Bytes::from_static(br#"{"acknowledged":true}"#))
     } else if path == "/" {
@@ -117,12 +152,13 @@ async fn answer(
     Ok(response)
 }
 
-async fn bulk(request: Request<Incoming>, delay: Duration, ledger: &Mutex<Ledger>) -> (StatusCode, Bytes) {
+async fn bulk(request: Request<Incoming>, pace: &Pace, ledger: &Mutex<Ledger>) -> (StatusCode, Bytes) {
     match read_bulk(request).await {
         Ok((tally, wire_bytes, answer)) => {
+            let answer_at = pace.answer_at(tally.documents);
             ledger.lock().commit(tally, wire_bytes);
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
+            if answer_at > Instant::now() {
+                sleep_until(answer_at).await;
             }
             (StatusCode::OK, Bytes::from(answer))
         }

@@ -75,6 +75,9 @@ pub enum Refusal {
     #[error("sink {sink} has too many shares waiting")]
     SinkFull { sink: Arc<str> },
     /// Send it again later.
+    #[error("sink {sink} is {} s behind", .wait.as_secs())]
+    Behind { sink: Arc<str>, wait: Duration },
+    /// Send it again later.
     #[error(transparent)]
     Unkept(#[from] Unkept),
 }
@@ -164,13 +167,22 @@ impl Intake {
         &self.rules
     }
 
-    /// Whether a request would find room now, as far as that can be told before it is read.
+    /// Whether a request would find room now, as far as that can be told before it is read, and would not wait for a sink for longer
+    /// than `patience`. What is taken beyond that is likely to be given up when it has waited, and was then read in vain.
     ///
     /// # Errors
     /// It would not: the client had better keep it.
-    pub fn has_room(&self, acknowledge: Acknowledge) -> Result<(), Refusal> {
-        match (&self.journal, acknowledge) {
-            (Some(journal), Acknowledge::Durable) => Ok(journal.has_room()?),
+    pub fn has_room(&self, acknowledge: Acknowledge, patience: Duration) -> Result<(), Refusal> {
+        if let (Some(journal), Acknowledge::Durable) = (&self.journal, acknowledge) {
+            return Ok(journal.has_room()?);
+        }
+        // Nobody knows yet which sinks it is for, so one that keeps up is reason enough to read it.
+        let soonest =
+            self.outlets.iter().map(|outlet| (outlet.handle.wait(), outlet)).min_by_key(|(wait, _)| *wait);
+        match soonest {
+            Some((wait, outlet)) if wait > patience => {
+                Err(Refusal::Behind { sink: Arc::clone(&outlet.name), wait })
+            }
             _ => Ok(()),
         }
     }

@@ -129,7 +129,7 @@ impl From<Refusal> for Fault {
             }
             Refusal::Malformed(_) => Kind::Malformed,
             Refusal::Exhausted(exhausted) => return (*exhausted).into(),
-            Refusal::SinkFull { .. } | Refusal::Unkept(_) => Kind::Busy,
+            Refusal::SinkFull { .. } | Refusal::Behind { .. } | Refusal::Unkept(_) => Kind::Busy,
         };
         Self::new(kind, refusal.to_string())
     }

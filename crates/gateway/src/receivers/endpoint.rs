@@ -15,6 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
+/// A request may wait for a sink for this part of the time in which it must be answered. The rest is for what the wait was estimated too
+/// short by, and for the sink itself.
+const PATIENCE_PART: u32 = 8;
+
 /// Bounds on one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -96,7 +100,7 @@ impl Endpoint {
     /// # Errors
     /// `Busy`, to be sent again.
     pub fn has_room(&self) -> Result<(), Fault> {
-        Ok(self.intake.has_room(self.bounds.acknowledge)?)
+        Ok(self.intake.has_room(self.bounds.acknowledge, self.bounds.ack_timeout / PATIENCE_PART)?)
     }
 
     /// Reads a whole HTTP body and inflates it.
@@ -107,9 +111,14 @@ impl Endpoint {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        self.has_room()?;
         let mut chunks = Chunks::new(body, self.bounds.body_timeout);
-        let collected = chunks.collect(self.budget(), self.bounds.max_bytes).await;
+        let collected = match self.has_room() {
+            Ok(()) => chunks.collect(self.budget(), self.bounds.max_bytes).await,
+            Err(fault) => Err(fault),
+        };
+        if matches!(&collected, Err(fault) if fault.kind == Kind::Busy) {
+            chunks.forget().await;
+        }
         self.door.count_bytes(chunks.received());
         self.inflate(collected?, coding).await
     }

@@ -9,10 +9,14 @@ use http_body_util::BodyExt as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 /// A body of which nothing has come for this long has stalled. It is looked at that often, so it may take twice as long.
 const STALLED_AFTER: Duration = Duration::from_secs(10);
+
+/// The rest of a body that is refused is read and forgotten if it has at most so many bytes and comes so soon.
+const MAX_FORGOTTEN_BYTES: u64 = 1 << 20;
+const FORGET_WITHIN: Duration = Duration::from_millis(250);
 
 /// A smaller chunk is copied even if it is the whole body: it would pin the connection's read buffer (up to 64 KiB, see
 /// `listener`), which no lease counts.
@@ -74,6 +78,15 @@ where
                 },
                 () = &mut self.tick => self.check_progress()?,
             }
+        }
+    }
+
+    /// Reads the rest of a body that will not be taken, if it is short, and keeps none of it. Over HTTP/1.1 the connection can then be used
+    /// again: closing it would read as much, and cost the client a new one.
+    pub async fn forget(&mut self) {
+        if self.declared().is_some_and(|bytes| bytes <= MAX_FORGOTTEN_BYTES) {
+            // What fails here fails again where the connection notices.
+            let _ = timeout(FORGET_WITHIN, async { while let Ok(Some(_)) = self.next().await {} }).await;
         }
     }
 

@@ -5,6 +5,7 @@ use super::flight::{Cargo, Flight, Step};
 use super::lane::Gather;
 use super::lanes::Lanes;
 use super::limiter::Limiter;
+use super::pace::Pace;
 use super::queued::Queued;
 use super::throttle::Throttle;
 use crate::planted;
@@ -56,6 +57,7 @@ pub(super) struct Dispatcher {
     /// No more shares will come.
     is_closed: bool,
     sweep_at: Instant,
+    pace: Pace,
     /// Something happened since the last sweep.
     pub(super) is_stirred: bool,
     pub(super) failures: Throttle,
@@ -73,6 +75,7 @@ impl Dispatcher {
         Self {
             limiter: Limiter::new(&context.config.concurrency),
             lanes: Lanes::new(Arc::clone(&context.stats)),
+            pace: Pace::new(now, &context.stats),
             context,
             inbox,
             room,
@@ -179,6 +182,7 @@ impl Dispatcher {
         let horizon = self.context.config.retry.horizon();
         self.lanes.sweep(now, horizon, !matches!(self.prepared, Prepared::Yes));
         self.sweep_at = now + SWEEP;
+        self.pace.turn(now, &self.context.stats);
         self.is_stirred = false;
         self.publish_state();
         let on_the_way = self.flights.iter().filter_map(|flight| Some(flight.cargo()?.oldest)).min();
@@ -186,8 +190,11 @@ impl Dispatcher {
         self.context.stats.oldest.store(oldest.unwrap_or_default(), Relaxed);
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let stats = &self.context.stats;
+        if self.lanes.shares() == 0 {
+            self.pace.ran_empty(stats);
+        }
         stats.in_flight.store(self.busy as u64, Relaxed);
         stats.limit.store(self.limiter.limit() as u64, Relaxed);
         stats.prepared.store(matches!(self.prepared, Prepared::Yes), Relaxed);
@@ -210,7 +217,7 @@ impl Dispatcher {
 impl Drop for Dispatcher {
     fn drop(&mut self) {
         let stats = &self.context.stats;
-        for gauge in [&stats.in_flight, &stats.queued_shares, &stats.queued_bytes] {
+        for gauge in [&stats.in_flight, &stats.queued_shares, &stats.queued_bytes, &stats.pace] {
             gauge.store(0, Relaxed);
         }
         stats.oldest.store(0, Relaxed);

@@ -103,6 +103,11 @@ impl Handle {
         Arc::clone(&self.0.stats)
     }
 
+    /// How long a share that comes now would wait before it is sent.
+    pub fn wait(&self) -> Duration {
+        self.0.stats.wait()
+    }
+
     /// Whether this is the same delivery as another handle's.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

@@ -52,6 +52,11 @@ impl Lane {
         self.queue.front()
     }
 
+    /// Bytes that wait for the destination to recover.
+    pub(super) fn stuck_bytes(&self) -> usize {
+        if self.recovery.is_probing() { self.bytes } else { 0 }
+    }
+
     /// Nothing to do and nothing to remember.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
         self.queue.is_empty() && self.in_flight == 0 && !self.recovery.is_paused(now)
@@ -92,6 +97,7 @@ impl Lane {
             }
             bytes += next.bytes;
             records += next.records;
+            stats.taken_bytes.fetch_add(next.bytes as u64, Relaxed);
             taken.push(next);
         }
         taken

@@ -146,6 +146,8 @@ impl Lanes {
         self.ring.retain(|name| lanes.contains_key(name));
         self.behind.retain(|name| lanes.contains_key(name));
         self.promote();
+        let stuck: usize = self.lanes.values().map(Lane::stuck_bytes).sum();
+        self.stats.stuck_bytes.store(stuck as u64, Relaxed);
     }
 
     /// The worst state of any lane.

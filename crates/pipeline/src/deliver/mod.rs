@@ -18,6 +18,7 @@ mod landing;
 mod lane;
 mod lanes;
 mod limiter;
+mod pace;
 mod queued;
 mod recovery;
 mod settle;

@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Whether a sink takes what it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,12 @@ pub struct DeliveryStats {
     pub last_success: AtomicI64,
     /// When the oldest record arrived that is not delivered yet, nanoseconds since 1970; 0 for none. Up to half a second old.
     pub oldest: AtomicI64,
+    /// Bytes a second, as they arrived, that left the queue lately; 0 while it is not known to be the sink that they wait for.
+    pub(super) pace: AtomicU64,
+    /// The part of `queued_bytes` whose destinations fail or are blocked. Up to half a second old.
+    pub(super) stuck_bytes: AtomicU64,
+    /// Bytes that have left the queue to be sent.
+    pub(super) taken_bytes: AtomicU64,
     /// The sink has what it needs before the first send.
     pub prepared: AtomicBool,
     retries: [AtomicU64; RetryKind::ALL.len()],
@@ -118,6 +125,15 @@ impl DeliveryStats {
     /// Payloads that came back to be sent again, whole or in part.
     pub fn retries(&self, kind: RetryKind) -> u64 {
         self.retries[kind as usize].load(Relaxed)
+    }
+
+    /// How long a share that comes now would wait before it is sent, going by how fast those before it left.
+    pub fn wait(&self) -> Duration {
+        let queued = self.queued_bytes.load(Relaxed).saturating_sub(self.stuck_bytes.load(Relaxed));
+        match self.pace.load(Relaxed) {
+            0 => Duration::ZERO,
+            pace => Duration::from_secs_f64(queued as f64 / pace as f64),
+        }
     }
 
     pub(super) fn count_retry(&self, kind: RetryKind) {

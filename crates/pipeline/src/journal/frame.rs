@@ -98,7 +98,7 @@ pub const fn frame_len(receiver: usize, stored: usize) -> usize {
     (HEAD_BYTES + receiver + stored).next_multiple_of(ALIGNMENT)
 }
 
-/// Appends a frame to `out`. `body_len` is the body's length as it arrived, if `stored` is zstd. A receiver's name is shorter than
+/// Appends a frame to `out`. `zstd` is the body's length as it arrived, if `stored` is zstd. A receiver's name is shorter than
 /// 64 KiB and a body than 4 GiB: settings see to both.
 pub fn write(
     sequence: u64,
@@ -109,7 +109,23 @@ pub fn write(
     zstd: Option<u32>,
     out: &mut Vec<u8>,
 ) {
-    let start = out.len();
+    out.put_slice(&head(sequence, salt, label, receiver, stored, zstd));
+    out.put_slice(receiver);
+    out.put_slice(stored);
+    out.put_slice(padding(receiver.len(), stored.len()));
+}
+
+/// What stands before the receiver's name and the body.
+pub fn head(
+    sequence: u64,
+    salt: u64,
+    label: &Label,
+    receiver: &[u8],
+    stored: &[u8],
+    zstd: Option<u32>,
+) -> [u8; HEAD_BYTES] {
+    let mut head = [0; HEAD_BYTES];
+    let mut out = &mut head[..];
     out.put_slice(&MAGIC);
     out.put_slice(&[VERSION, label.wire as u8, label.ids as u8, if zstd.is_some() { FLAG_ZSTD } else { 0 }]);
     out.put_u64_le(sequence);
@@ -124,12 +140,15 @@ pub fn write(
     out.put_u32_le(zstd.unwrap_or(stored.len() as u32));
     out.put_u32_le(crc32c::crc32c_append(crc32c::crc32c(receiver), stored));
     out.put_u64_le(salt);
-    debug_assert_eq!(out.len() - start, HEAD_SUM_AT);
-    let sum = crc32c::crc32c(&out[start..]);
-    out.put_u32_le(sum);
-    out.put_slice(receiver);
-    out.put_slice(stored);
-    out.resize(start + frame_len(receiver.len(), stored.len()), 0);
+    debug_assert_eq!(out.len(), HEAD_BYTES - HEAD_SUM_AT);
+    let sum = crc32c::crc32c(&head[..HEAD_SUM_AT]);
+    head[HEAD_SUM_AT..].copy_from_slice(&sum.to_le_bytes());
+    head
+}
+
+/// What stands behind the body, so that the next frame begins where one may.
+pub fn padding(receiver: usize, stored: usize) -> &'static [u8] {
+    &[0; ALIGNMENT][..frame_len(receiver, stored) - HEAD_BYTES - receiver - stored]
 }
 
 impl Head {

@@ -94,7 +94,6 @@ pub struct Log<S: Storage> {
     tail_in_doubt: bool,
     /// The next frame's number.
     next: u64,
-    buffer: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -158,8 +157,7 @@ impl<S: Storage> Log<S> {
             segments.push_back(Segment { base: *base, end: next, len: scan.len });
         }
         let next = next.max(floor).max(unread);
-        let mut log =
-            Self { storage, config, segments, writer: None, tail_in_doubt: true, next, buffer: Vec::new() };
+        let mut log = Self { storage, config, segments, writer: None, tail_in_doubt: true, next };
         // A start is better than none, so an error waits for the first append.
         let _ = log.settle_tail();
         Ok((log, recovered))
@@ -204,23 +202,25 @@ impl<S: Storage> Log<S> {
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back_mut()) else {
             return Err(io::Error::other("a log without a segment").into());
         };
-        self.buffer.clear();
         let mut positions = Vec::with_capacity(entries.len());
+        let mut heads = Vec::with_capacity(entries.len());
+        let mut offset = segment.len;
         for (sequence, entry) in (self.next..).zip(entries) {
-            let start = self.buffer.len();
-            frame::write(
-                sequence,
-                writer.salt,
-                &entry.label,
-                entry.receiver,
-                entry.stored,
-                entry.zstd,
-                &mut self.buffer,
-            );
-            let (offset, len) = (segment.len + start as u64, (self.buffer.len() - start) as u32);
+            let Entry { label, receiver, stored, zstd } = entry;
+            heads.push(frame::head(sequence, writer.salt, label, receiver, stored, *zstd));
+            let len = frame_len(receiver.len(), stored.len()) as u32;
             positions.push(Position { sequence, base: segment.base, offset, len });
+            offset += u64::from(len);
         }
-        if let Err(error) = writer.appender.append(&self.buffer) {
+        // Written from where they lie: a body is as cold as it is large, and a copy of it would be one too many.
+        let parts: Vec<&[u8]> = heads
+            .iter()
+            .zip(entries)
+            .flat_map(|(head, Entry { receiver, stored, .. })| {
+                [&head[..], receiver, stored, frame::padding(receiver.len(), stored.len())]
+            })
+            .collect();
+        if let Err(error) = writer.appender.append_parts(&parts) {
             self.give_up();
             return Err(error.into());
         }

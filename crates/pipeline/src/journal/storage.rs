@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,11 @@ pub trait Storage: Debug + Send + Sync {
 pub trait Appender: Debug + Send {
     /// Writes all of `bytes`. After an error any part of them may stand in the file.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes all of `parts`, one after the other. After an error any part of them may stand in the file.
+    fn append_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        parts.iter().try_for_each(|part| self.append(part))
+    }
 
     /// Makes what was written durable. After an error nothing is known of what was written since the last success, and trying
     /// again proves nothing: the kernel may have dropped the pages.
@@ -153,7 +158,42 @@ impl Appender for File {
         self.write_all(bytes)
     }
 
+    fn append_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut left = &mut slices[..];
+        // Empty slices at the front must not look like a file that takes nothing.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.write_vectored(left) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => IoSlice::advance_slices(&mut left, count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn parts_stand_in_the_file_one_after_the_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::open(directory.path()).unwrap();
+        let mut file = folder.create("a").unwrap();
+        file.append_parts(&[]).unwrap();
+        file.append_parts(&[b"", b"one ", b"", &[b'x'; 100_000], b""]).unwrap();
+        file.append_parts(&[b"", b""]).unwrap();
+        file.append(b" end").unwrap();
+        let bytes = folder.read("a", 0, 1 << 20).unwrap();
+        assert_eq!(bytes, [&b"one "[..], &[b'x'; 100_000], b" end"].concat());
     }
 }

@@ -248,7 +248,7 @@ impl House {
     }
 
     pub fn has_room(&self) -> bool {
-        self.intake.has_room(Acknowledge::Durable).is_ok()
+        self.intake.has_room(Acknowledge::Durable, Duration::MAX).is_ok()
     }
 
     pub fn mood(&self, sink: &str, mood: Mood) {

@@ -318,6 +318,11 @@ impl Appender for SimFile {
         if fails { Err(refused()) } else { Ok(()) }
     }
 
+    /// One write, as a real folder does it.
+    fn append_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        self.append(&parts.concat())
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.folder.0.lock();
         state.counts.syncs += 1;
