@@ -256,3 +256,48 @@ async fn a_sink_that_is_too_far_behind_refuses_or_loses_the_oldest() {
         assert_eq!(house.stored("a").len(), taken.len());
     }
 }
+
+/// The newest sink is known to the disk before anything is answered for it: here nothing is checkpointed after that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_new_on_an_old_journal_is_owed_from_its_first_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.json(&lines(0..5)).await.unwrap();
+    first.delivered("a", 5).await;
+    first.crash().await;
+    let plan = Plan { to: &["a", "b"], ..Plan::default() };
+    let second = House::new(folder.path(), plan).await;
+    second.mood("b", Mood::Down);
+    second.json(&lines(5..9)).await.unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let third = House::new(copy.path(), plan).await;
+    third.delivered("b", 4).await;
+    assert_eq!(third.stored("b"), (5..9).map(line).collect());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_goes_away_costs_what_was_in_it_and_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { segment_bytes: 4_000, window: 1, ..Plan::default() };
+    let house = House::new(folder.path(), plan).await;
+    house.mood("a", Mood::Down);
+    for number in 0..80 {
+        house.json(&lines(number..number + 1)).await.unwrap();
+    }
+    let mut segments: Vec<_> = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|suffix| suffix == "segment"))
+        .collect();
+    segments.sort();
+    fs::remove_file(&segments[1]).unwrap();
+    house.mood("a", Mood::Well);
+    house.emptied().await;
+    assert!((40..80).contains(&house.count("a")), "{}", house.count("a"));
+    house.json(&lines(80..81)).await.unwrap();
+    house.emptied().await;
+}

@@ -165,6 +165,9 @@ impl Graph {
     }
 
     fn abandoned(&self) -> u64 {
-        self.ledger.accounts().iter().map(|account| account.settled(Outcome::Abandoned)).sum()
+        // Letters that could not be kept are owed still by those whose records they are.
+        let accounts = self.ledger.accounts();
+        let own = accounts.iter().filter(|account| *account.route != *forebay_pipeline::dead_letter::ROUTE);
+        own.map(|account| account.settled(Outcome::Abandoned)).sum()
     }
 }

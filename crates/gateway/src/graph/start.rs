@@ -119,7 +119,8 @@ impl Foundation {
         let rules = Arc::new(rules);
         let mut journaled = None;
         if let Some(journal) = &self.journal {
-            let attached = journal.attach(&config, &rules, &outlets);
+            let abandon = settings.journal.as_ref().map_or(&[][..], |journal| &journal.abandon);
+            let attached = journal.attach(&config, &rules, &outlets, abandon);
             journaled = Some(attached.context("keeping the routes in the journal")?);
         }
         let intake = Intake::new(rules, outlets, Arc::clone(&self.mint), Arc::clone(&self.budget));

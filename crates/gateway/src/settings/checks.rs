@@ -53,6 +53,14 @@ impl Settings {
         let mut faults = Vec::new();
         let durable = self.receivers.durable(self.acknowledge);
         if let Some(journal) = &self.journal {
+            for (name, sink) in &self.sinks {
+                let most = sink.delivery().lag.max_bytes;
+                if most.is_some_and(|most| most.0 < 2 * journal.segment_bytes.0) {
+                    let why = "must be at least twice `journal.segment_bytes`: lag counts in whole files"
+                        .to_owned();
+                    faults.push((format!("sinks.{name}.delivery.lag.max_bytes"), why));
+                }
+            }
             faults.extend(journal.faults().into_iter().map(|(path, why)| (format!("journal.{path}"), why)));
         } else {
             for path in &durable {

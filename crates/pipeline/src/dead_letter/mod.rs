@@ -12,7 +12,7 @@ mod stored;
 mod tests;
 
 pub use dir::{DeadLetterConfig, DeadLetterDir, DeadLetterStats, LetterTarget};
-pub use remote::DeadLetterSink;
+pub use remote::{DeadLetterSink, ROUTE};
 pub use stored::{LetterFile, Line, Replay, StoredLetter, Unsendable};
 
 use futures_util::future::BoxFuture;

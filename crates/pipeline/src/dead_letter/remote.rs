@@ -14,7 +14,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The route that letters take, for the ledger.
-const ROUTE: &str = "dead_letters";
+pub const ROUTE: &str = "dead_letters";
 
 /// Keeps letters in a sink; the directory has those that the sink refuses.
 #[derive(Debug)]

@@ -64,6 +64,8 @@ pub struct Recovered {
     pub bad_heads: u64,
     /// Segments that the storage would not give; they are left alone.
     pub unreadable: Vec<String>,
+    /// The numbers that frames in these may have. They are owed still: the next start may be able to read them.
+    pub unread: Vec<std::ops::Range<u64>>,
 }
 
 #[derive(Debug)]
@@ -134,6 +136,7 @@ impl<S: Storage> Log<S> {
                 // Left as it is, for better days: what comes next must not take its numbers or its name.
                 recovered.unreadable.push(name);
                 unread = base + file_len / frame::HEAD_BYTES as u64 + 1;
+                recovered.unread.push(*base..unread.min(until));
                 continue;
             };
             let scan = segment::scan(*base, &bytes, next..until);
@@ -161,6 +164,32 @@ impl<S: Storage> Log<S> {
         // A start is better than none, so an error waits for the first append.
         let _ = log.settle_tail();
         Ok((log, recovered))
+    }
+
+    /// Frames below this number are durable.
+    pub fn durable(&self) -> u64 {
+        self.writer.as_ref().map_or(self.next, |writer| writer.synced)
+    }
+
+    /// Notices that the segment that is being written has no name any more, so that what is written to it is written to nothing; the
+    /// next frame begins another, or fails.
+    ///
+    /// # Errors
+    /// It has none, or the folder cannot be listed.
+    pub fn check_place(&mut self) -> io::Result<()> {
+        let (Some(_), Some(last)) = (&self.writer, self.segments.back()) else { return Ok(()) };
+        let name = last.name();
+        match self.storage.list() {
+            Ok(files) if files.iter().any(|(file, _)| *file == name) => Ok(()),
+            Ok(_) => {
+                self.writer = None;
+                Err(io::Error::other("the journal's newest file is gone"))
+            }
+            Err(error) => {
+                self.writer = None;
+                Err(error)
+            }
+        }
     }
 
     /// The number that the next frame will have.
@@ -272,7 +301,11 @@ impl<S: Storage> Log<S> {
             if is_written && oldest.len < self.config.segment_bytes {
                 return Ok(());
             }
-            self.storage.remove(&oldest.name())?;
+            match self.storage.remove(&oldest.name()) {
+                // Somebody was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
             if is_written {
                 self.writer = None;
             }

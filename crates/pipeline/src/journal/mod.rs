@@ -71,6 +71,8 @@ impl<S: Storage> Journal<S> {
             oldest.get_or_insert(position.sequence);
         })?;
         let tail = log.next();
+        let unread = recovered.unread.first().map(|range| range.start);
+        let oldest = oldest.into_iter().chain(unread).min();
         let start = if found == Found::Sound { tail } else { oldest.unwrap_or(tail) };
         for sink in sinks {
             cursors.0.entry(sink.clone()).or_insert_with(|| Cursor::at(start));
@@ -166,6 +168,19 @@ impl<S: Storage> Journal<S> {
         self.log.extents()
     }
 
+    /// Frames below this number are durable.
+    pub fn durable(&self) -> u64 {
+        self.log.durable()
+    }
+
+    /// Of [`Log::check_place`].
+    ///
+    /// # Errors
+    /// Of [`Log::check_place`].
+    pub fn check_place(&mut self) -> io::Result<()> {
+        self.log.check_place()
+    }
+
     /// The number that the next frame will have.
     pub fn next(&self) -> u64 {
         self.log.next()
@@ -187,7 +202,13 @@ fn gaps(oldest: Option<u64>, recovered: &Recovered, tail: u64) -> Vec<Range<u64>
     let before = 0..oldest.unwrap_or(tail);
     let behind = recovered.end.max(before.end)..tail;
     let between = recovered.gaps.iter().cloned();
-    std::iter::once(before).chain(between).chain([behind]).filter(|gap| !gap.is_empty()).collect()
+    let all: Vec<Range<u64>> = std::iter::once(before).chain(between).chain([behind]).collect();
+    // What could not be read is not lost.
+    recovered.unread.iter().fold(all, |gaps, unread| {
+        let without =
+            |gap: Range<u64>| [gap.start..gap.end.min(unread.start), gap.start.max(unread.end)..gap.end];
+        gaps.into_iter().flat_map(without).filter(|gap| !gap.is_empty()).collect()
+    })
 }
 
 /// Lets a cursor pass what is not there; returns how many frames it still had to do with.

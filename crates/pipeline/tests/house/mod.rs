@@ -221,7 +221,7 @@ impl House {
         let rules = rules(&plan);
         let names: Vec<Arc<str>> = names.iter().map(|name| name.as_str().into()).collect();
         let built = Arc::new(Rules::build(&rules, &names, &ledger).unwrap());
-        let journaled = service.attach(&rules, &built, &outlets)?;
+        let journaled = service.attach(&rules, &built, &outlets, &[])?;
         let intake = Intake::new(built, outlets, Arc::default(), Arc::clone(&budget)).with_journal(journaled);
         Ok(Self {
             acknowledge: plan.acknowledge,

@@ -168,12 +168,18 @@ impl<S: Storage + 'static> Consumer<S> {
                 self.place = place;
                 if found.is_empty() {
                     // The rest of the segment was damaged since the journal was opened.
-                    self.lose(next..extent.end, "nothing sound is left in the segment");
+                    self.lose(next.max(extent.base)..extent.end, "nothing sound is left in the segment");
                     self.tap.advance(extent.end);
                 } else {
-                    self.lose(next..found[0].sequence, "no frame of this number is found any more");
+                    // Numbers before the segment may be those of one that could not be read when the journal was opened.
+                    let from = next.max(extent.base);
+                    self.lose(from..found[0].sequence, "no frame of this number is found any more");
                     self.ahead.extend(found);
                 }
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.lose(next.max(extent.base)..extent.end, "the segment is gone");
+                self.tap.advance(extent.end);
             }
             Err(error) => self.wait_for_storage(&error).await,
         }

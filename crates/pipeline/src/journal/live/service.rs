@@ -7,6 +7,7 @@ use super::tap::Tap;
 use super::writer::{Task, Writer};
 use crate::admit::Outlet;
 use crate::budget::Budget;
+use crate::deliver::Handle;
 use crate::journal::cursors::Cursor;
 use crate::journal::plans::Plans;
 use crate::journal::storage::Folder;
@@ -28,6 +29,8 @@ use std::time::Duration;
 const MAX_WAITING: usize = 4_096;
 /// A sink's window is at most this part of the memory budget, so that sinks that lag leave room for requests.
 const WINDOW_SHARE: usize = 8;
+/// How long a reload waits for the cursors to be durable.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
 /// How often the end of the writer is looked for.
 const CLOSE_POLL: Duration = Duration::from_millis(5);
 
@@ -98,7 +101,8 @@ impl Service {
         if !orphans.is_empty() {
             return Err(JournalError::Orphans(orphans));
         }
-        let plans = Arc::new(Plans::open(&*storage, opened.log.frames == 0)?);
+        let plans =
+            Arc::new(Plans::open(&*storage, opened.log.frames == 0 && opened.log.unreadable.is_empty())?);
         let published = Published { extents: journal.extents(), end: journal.next(), taps: Vec::new() };
         let published = Arc::new(Mutex::new(published));
         let stats = Arc::new(JournalStats::default());
@@ -135,17 +139,20 @@ impl Service {
     /// is not among them any more is closed. A sink that is new begins with the next frame.
     ///
     /// # Errors
-    /// The rules cannot be written.
+    /// The rules cannot be written, or a sink is gone that the journal holds something for and that is not in `abandon`. Nothing was
+    /// changed then.
     pub fn attach(
         self: &Arc<Self>,
         config: &RulesConfig,
         rules: &Arc<Rules>,
         outlets: &[Outlet],
-    ) -> io::Result<Journaled> {
+        abandon: &[String],
+    ) -> Result<Journaled, JournalError> {
         let plan = self.plans.keep(&*self.storage, config, rules)?;
         let window = self.budget.limit() / WINDOW_SHARE;
         // Held to the end, so that no frame becomes durable between the old sinks and the new ones.
         let mut published = self.published.lock();
+        self.refuse_orphans(&published, outlets, abandon)?;
         let mut old = std::mem::take(&mut published.taps);
         let mut taps = Vec::new();
         for outlet in outlets {
@@ -156,11 +163,16 @@ impl Service {
             }
             let end = published.end;
             self.cursors.lock().0.entry(outlet.name.to_string()).or_insert_with(|| Cursor::at(end));
+            // A sink may be changed again before the one before it has ended.
+            let before: Vec<Handle> = match old.iter().find(|tap| tap.sink == outlet.name) {
+                Some(tap) => tap.before.iter().chain([&tap.handle]).cloned().collect(),
+                None => Vec::new(),
+            };
+            let first = if before.is_empty() { self.first } else { end };
             let (window, pause) = (outlet.window.min(window), outlet.pause);
             let cursors = Arc::clone(&self.cursors);
             let (name, handle) = (Arc::clone(&outlet.name), outlet.handle.clone());
-            let tap = Tap::new(name, handle, cursors, window, pause, outlet.lag.clone());
-            let before = old.iter().find(|tap| tap.sink == outlet.name).map(|tap| tap.handle.clone());
+            let tap = Tap::new(name, handle, before.clone(), cursors, (window, pause), outlet.lag.clone());
             let consumer = Consumer {
                 tap: Arc::clone(&tap),
                 storage: Arc::clone(&self.storage),
@@ -169,7 +181,7 @@ impl Service {
                 present: Arc::clone(rules),
                 ledger: Arc::clone(&self.ledger),
                 budget: Arc::clone(&self.budget),
-                first: self.first,
+                first,
                 place: Place::default(),
                 ahead: VecDeque::new(),
             };
@@ -177,7 +189,7 @@ impl Service {
                 let (consumer, before) = (consumer.clone(), before.clone());
                 async move {
                     // What the sink before has on its way is its own until it ends.
-                    if let Some(before) = before {
+                    for before in before {
                         before.ended().await;
                     }
                     consumer.run().await;
@@ -192,7 +204,36 @@ impl Service {
             }
         }
         published.taps = taps;
+        self.stats.anchored.store(false, Relaxed);
+        drop(published);
+        self.checkpoint();
         Ok(Journaled::new(Arc::clone(self), Arc::clone(rules), plan))
+    }
+
+    /// Sinks that would go although something is kept for them, and that nobody has given up.
+    fn refuse_orphans(
+        &self,
+        published: &Published,
+        outlets: &[Outlet],
+        abandon: &[String],
+    ) -> Result<(), JournalError> {
+        let stays = |sink: &str| {
+            outlets.iter().any(|outlet| *outlet.name == *sink) || abandon.iter().any(|name| name == sink)
+        };
+        let owing = published.taps.iter().filter(|tap| !stays(&tap.sink));
+        let orphans: Vec<(String, u64)> = owing
+            .map(|tap| (tap.sink.to_string(), tap.lag(published.end)))
+            .filter(|(_, frames)| *frames > 0)
+            .collect();
+        if orphans.is_empty() { Ok(()) } else { Err(JournalError::Orphans(orphans)) }
+    }
+
+    /// Has the cursors made durable now. If that fails, the writer sees to it before it answers for anything.
+    fn checkpoint(&self) {
+        let (done, is_done) = sync_channel(1);
+        if self.task(Task::Checkpoint(done)).is_ok() {
+            let _ = is_done.recv_timeout(CHECKPOINT_PATIENCE);
+        }
     }
 
     /// A sink is gone. Whoever took it out has seen to it that it is owed nothing, or has given that up.

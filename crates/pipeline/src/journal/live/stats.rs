@@ -22,6 +22,8 @@ pub struct JournalStats {
     pub failures: AtomicU64,
     pub full: AtomicBool,
     pub failing: AtomicBool,
+    /// The cursors on disk know every sink that draws from the journal.
+    pub anchored: AtomicBool,
     /// The sink that clients wait for, because it is too far behind.
     pub waits_for: Mutex<Option<Arc<str>>>,
 }

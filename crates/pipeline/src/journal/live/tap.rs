@@ -25,13 +25,15 @@ const OVERHEAD_BYTES: usize = 1 << 10;
 /// What came back takes at most this part of the window, so that a destination that is blocked leaves room for the others.
 const RETURNED_SHARE: usize = 8;
 /// Most frames that came back and wait. Beyond, the sink is fed no more until some of them are delivered.
-const MAX_PARKED: usize = 65_536;
+const MAX_PARKED: usize = 262_144;
 
 /// One sink's tap.
 #[derive(Debug)]
 pub(super) struct Tap {
     pub sink: Arc<str>,
     pub handle: Handle,
+    /// Deliveries under this sink's name that were before it, and may not have ended yet.
+    pub before: Vec<Handle>,
     cursors: SharedCursors,
     /// Most bytes on their way at once.
     window: usize,
@@ -77,15 +79,16 @@ impl Tap {
     pub(super) fn new(
         sink: Arc<str>,
         handle: Handle,
+        before: Vec<Handle>,
         cursors: SharedCursors,
-        window: usize,
-        pause: Duration,
+        (window, pause): (usize, Duration),
         cap: LagConfig,
     ) -> Arc<Self> {
         let next = cursors.lock().0.get(&*sink).map_or(0, |cursor| cursor.low());
         Arc::new(Self {
             sink,
             handle,
+            before,
             cursors,
             window,
             pause,
@@ -118,6 +121,10 @@ impl Tap {
             return;
         }
         let bytes = body.lease.bytes() + OVERHEAD_BYTES;
+        if flow.parked.len() >= MAX_PARKED {
+            flow.caught_up = false;
+            return;
+        }
         let permits = match self.fits(&flow, bytes) {
             true if shares == 0 => None,
             true => self.handle.reserve(shares).ok(),

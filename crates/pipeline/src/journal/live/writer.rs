@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -58,6 +58,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum Task {
     Keep(Box<Job>),
+    /// To make the cursors durable, and say whether they are.
+    Checkpoint(SyncSender<bool>),
     /// To make everything durable and end.
     Close,
 }
@@ -88,6 +90,11 @@ impl<S: Storage> Writer<S> {
                         checkpoint_at = Instant::now();
                     }
                     closes
+                }
+                Ok(Task::Checkpoint(done)) => {
+                    // Whoever asked may have lost its patience.
+                    let _ = done.send(self.checkpoint());
+                    false
                 }
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => true,
                 Err(RecvTimeoutError::Timeout) => false,
@@ -128,6 +135,12 @@ impl<S: Storage> Writer<S> {
     fn group(&mut self, first: Box<Job>) -> bool {
         let mut closes = false;
         planted::pass("writer");
+        // A sink that the cursors on disk do not know would begin, after a crash, behind what is answered for now.
+        if !self.stats.anchored.load(Relaxed) && !self.checkpoint() {
+            refuse([first], &Unkept::Failed { reason: "the cursors cannot be written".to_owned() });
+            return false;
+        }
+        let mut asked = Vec::new();
         let mut bytes = 0;
         let mut written: Vec<(Box<Job>, Position)> = Vec::new();
         let mut next = Some(first);
@@ -137,8 +150,12 @@ impl<S: Storage> Writer<S> {
                 Ok(position) => written.push((job, position)),
                 Err(unkept) => {
                     if matches!(unkept, Unkept::Failed { .. }) {
-                        // What was not synced yet is gone with it.
-                        refuse(written.drain(..).map(|(job, _)| job), &unkept);
+                        // What was not durable yet is gone with it; what was is owed.
+                        let durable = self.journal.durable();
+                        let is_durable = |(_, position): &(Box<Job>, Position)| position.sequence < durable;
+                        let (kept, gone): (Vec<_>, Vec<_>) = written.drain(..).partition(is_durable);
+                        refuse(gone.into_iter().map(|(job, _)| job), &unkept);
+                        self.hand_on(kept);
                     }
                     refuse([job], &unkept);
                 }
@@ -152,11 +169,18 @@ impl<S: Storage> Writer<S> {
                     closes = true;
                     None
                 }
+                Ok(Task::Checkpoint(done)) => {
+                    asked.push(done);
+                    None
+                }
                 Err(_) => None,
             };
         }
         if !written.is_empty() {
             self.sync(written);
+        }
+        for done in asked {
+            let _ = done.send(self.checkpoint());
         }
         closes
     }
@@ -207,6 +231,11 @@ impl<S: Storage> Writer<S> {
         if self.stats.failing.swap(false, Relaxed) {
             tracing::info!("the journal is being written again");
         }
+        self.hand_on(written);
+    }
+
+    /// Hands on and answers for what is durable.
+    fn hand_on(&self, written: Vec<(Box<Job>, Position)>) {
         self.stats.bytes.store(self.journal.bytes(), Relaxed);
         let mut published = self.published.lock();
         published.extents = self.journal.extents();
@@ -252,18 +281,24 @@ impl<S: Storage> Writer<S> {
         }
     }
 
-    /// Makes the cursors durable and frees what every sink has finished.
-    fn checkpoint(&mut self) {
+    /// Makes the cursors durable and frees what every sink has finished. Returns whether they are.
+    fn checkpoint(&mut self) -> bool {
         self.mind_the_lag();
-        match self.journal.checkpoint() {
-            Ok(()) => self.stats.checkpoints.fetch_add(1, Relaxed),
+        if let Err(error) = self.journal.check_place() {
+            self.failed(&error);
+        }
+        let saved = self.journal.checkpoint();
+        match &saved {
+            Ok(()) => {
+                self.stats.anchored.store(true, Relaxed);
+                self.stats.checkpoints.fetch_add(1, Relaxed);
+            }
             Err(error) => {
                 if self.stats.checkpoint_failures.fetch_add(1, Relaxed) == 0 {
                     tracing::error!(%error, "the journal's cursors cannot be written; it frees nothing");
                 }
-                0
             }
-        };
+        }
         let bytes = self.journal.bytes();
         self.stats.bytes.store(bytes, Relaxed);
         self.published.lock().extents = self.journal.extents();
@@ -271,6 +306,7 @@ impl<S: Storage> Writer<S> {
         if has_room && self.stats.full.swap(false, Relaxed) {
             tracing::info!(bytes, "the journal has room again");
         }
+        saved.is_ok()
     }
 }
 
