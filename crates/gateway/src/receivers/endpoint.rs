@@ -107,16 +107,18 @@ impl Endpoint {
     ///
     /// # Errors
     /// Over a bound, cut, or not what `coding` says.
-    pub async fn read<B>(&self, body: B, coding: Coding) -> Result<Payload, Fault>
+    pub async fn read<B>(&self, request: http::Request<B>, coding: Coding) -> Result<Payload, Fault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let mut chunks = Chunks::new(body, self.bounds.body_timeout);
+        // A client that asks before it sends has not sent what could be forgotten.
+        let asks = request.headers().contains_key(http::header::EXPECT);
+        let mut chunks = Chunks::new(request.into_body(), self.bounds.body_timeout);
         let collected = match self.has_room() {
             Ok(()) => chunks.collect(self.budget(), self.bounds.max_bytes).await,
             Err(fault) => Err(fault),
         };
-        if matches!(&collected, Err(fault) if fault.kind == Kind::Busy) {
+        if matches!(&collected, Err(fault) if fault.kind == Kind::Busy && !asks) {
             chunks.forget().await;
         }
         self.door.count_bytes(chunks.received());

@@ -115,7 +115,7 @@ impl JsonHttp {
         B: Body<Data = Bytes> + Unpin,
     {
         let (format, coding) = accept(&self.path, request.method(), request.uri().path(), request.headers())?;
-        let payload = self.endpoint.read(request.into_body(), coding).await?;
+        let payload = self.endpoint.read(request, coding).await?;
         visit.counted();
         let message = self.endpoint.request(payload);
         let admitted = self.endpoint.intake.admit_json(message, &self.endpoint.door, format)?;

@@ -44,7 +44,7 @@ impl OtlpHttp {
         B: Body<Data = Bytes> + Unpin,
     {
         let coding = accept(request.method(), request.uri().path(), request.headers())?;
-        let payload = self.endpoint.read(request.into_body(), coding).await?;
+        let payload = self.endpoint.read(request, coding).await?;
         visit.counted();
         let message = self.endpoint.request(payload);
         let admitted = self.endpoint.intake.admit_otlp_logs(message, &self.endpoint.door, self.ids)?;
