@@ -30,8 +30,12 @@ use segment::Position;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use storage::Storage;
+use storage::{Appender, Storage};
 use walk::Extent;
+
+/// The file that takes up room, and how much: more than cursors usually are.
+const BALLAST: &str = "ballast";
+const BALLAST_BYTES: usize = 64 << 10;
 
 /// An open journal. It does no waiting and no threading of its own: whoever owns it decides when to sync.
 #[derive(Debug)]
@@ -81,6 +85,7 @@ impl<S: Storage> Journal<S> {
         let lost = cursors.0.iter_mut().map(|(sink, cursor)| (sink.clone(), step_over(cursor, &gaps)));
         let lost = lost.filter(|(_, frames)| *frames > 0).collect();
         let cursors = Arc::new(Mutex::new(cursors));
+        put_ballast(&*storage);
         let journal = Self { storage, log, cursors, saved: Cursors::default(), config, first: tail };
         Ok((journal, Opened { log: recovered, cursors: found, lost }))
     }
@@ -128,11 +133,17 @@ impl<S: Storage> Journal<S> {
             self.log.release(cursors.low().unwrap_or(self.log.next()))?;
         }
         if cursors != self.saved {
-            cursors.save(&*self.storage)?;
+            if cursors.save(&*self.storage).is_err() {
+                // Perhaps the disk is full, and what would make room cannot be written down for want of room.
+                self.storage.remove(BALLAST)?;
+                cursors.save(&*self.storage)?;
+            }
             self.saved = cursors;
         }
         // What was finished while the cursors were being saved is not durable yet.
-        self.log.release(self.saved.low().unwrap_or(self.log.next()))
+        self.log.release(self.saved.low().unwrap_or(self.log.next()))?;
+        put_ballast(&*self.storage);
+        Ok(())
     }
 
     /// What this sink has not finished, segment by segment from the oldest.
@@ -194,6 +205,15 @@ impl<S: Storage> Journal<S> {
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.log.bytes()
+    }
+}
+
+/// Takes up room that can be given up for the cursors when the disk is full. Without it, it is only that which cannot be had.
+fn put_ballast(storage: &impl Storage) {
+    let is_there =
+        storage.list().is_ok_and(|files| files.iter().any(|(name, len)| name == BALLAST && *len > 0));
+    if !is_there && let Ok(mut file) = storage.create(BALLAST) {
+        let _ = file.append(&[0; BALLAST_BYTES]).and_then(|()| file.sync());
     }
 }
 

@@ -16,8 +16,10 @@ pub(super) fn makes_clients_wait(taps: &[Arc<Tap>], extents: &[Extent]) -> Optio
 
 /// Has sinks that lose the oldest lose as many whole segments as they are too far behind. The segment that is being written stays.
 pub(super) fn drop_oldest(storage: &impl Storage, taps: &[Arc<Tap>], extents: &[Extent]) {
-    for tap in taps.iter().filter(|tap| tap.cap.on_lag == OnLag::DropOldest) {
+    for tap in taps.iter().filter(|tap| tap.cap.on_lag == OnLag::DropOldest && !tap.is_closed()) {
         let mut excess = excess(tap, extents);
+        // What is on its way holds its segments. Unsent, it comes back, and can be dropped the next time.
+        tap.recall(excess > 0);
         for extent in extents.iter().take(extents.len().saturating_sub(1)) {
             if excess == 0 {
                 break;
@@ -46,6 +48,11 @@ fn drop_segment(storage: &impl Storage, tap: &Tap, extent: &Extent) -> bool {
             frames += 1;
             tap.finish(position.sequence);
         }
+    }
+    for position in tap.forget_parked(extent.base..extent.end) {
+        records += log::read_head(storage, position).map_or(0, |head| u64::from(head.label.records));
+        frames += 1;
+        tap.finish(position.sequence);
     }
     tap.lagged.fetch_add(frames, Relaxed);
     tap.lagged_records.fetch_add(records, Relaxed);

@@ -250,7 +250,7 @@ impl Service {
         for tap in &self.published.lock().taps {
             tap.close();
             if now(&tap.sink) {
-                tap.recall();
+                tap.recall(true);
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::receipt::{Keeper, Kept, Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -312,9 +313,19 @@ impl Tap {
         self.closed.load(Relaxed)
     }
 
-    /// Wants everything back that was not sent yet.
-    pub(super) fn recall(&self) {
-        self.recalls.store(true, Relaxed);
+    /// Whether everything is wanted back that was not sent yet.
+    pub(super) fn recall(&self, wanted: bool) {
+        self.recalls.store(wanted, Relaxed);
+    }
+
+    /// Takes those of these frames from what came back and rests.
+    pub(super) fn forget_parked(&self, frames: Range<u64>) -> Vec<Position> {
+        let mut flow = self.flow.lock();
+        let parked = std::mem::take(&mut flow.parked);
+        let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+            parked.into_iter().partition(|(position, _)| frames.contains(&position.sequence));
+        flow.parked = kept;
+        gone.into_iter().map(|(position, _)| position).collect()
     }
 }
 

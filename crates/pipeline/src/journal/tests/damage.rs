@@ -4,6 +4,7 @@
 
 use super::LABEL;
 use super::sim::Sim;
+use crate::journal::BALLAST;
 use crate::journal::log::{Entry, Log, LogConfig};
 use crate::journal::offline::finding::Finding;
 use crate::journal::offline::inspect::{Inspection, Reading, Report};
@@ -92,7 +93,12 @@ pub(super) fn copy(sim: &Sim) -> Sim {
 
 /// The files of the journal, without what was put aside.
 pub(super) fn files(sim: &Sim) -> Vec<String> {
-    sim.list().unwrap().into_iter().map(|(name, _)| name).filter(|name| !name.contains('/')).collect()
+    sim.list()
+        .unwrap()
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !name.contains('/') && name != BALLAST)
+        .collect()
 }
 
 pub(super) fn strike(sim: &Sim, blows: &[Blow]) {

@@ -6,6 +6,7 @@ use super::LABEL;
 use super::sim::Sim;
 use crate::journal::cursors::Found;
 use crate::journal::log::{Entry, LogConfig};
+use crate::journal::segment;
 use crate::journal::{Journal, Opened};
 use std::sync::Arc;
 
@@ -85,4 +86,30 @@ fn a_new_sink_begins_with_the_next_frame() {
     let (journal, _) = Journal::open(Arc::new(sim), CONFIG, &sinks).unwrap();
     assert_eq!(journal.owed("new").flat_map(Result::unwrap).count(), 0);
     assert_eq!(owed(&journal).len() as u64, FRAMES);
+}
+
+#[test]
+fn what_cannot_be_read_at_one_start_is_owed_at_the_next() {
+    for which in [0, 1, 2] {
+        let sim = Sim::new(7);
+        filled(&sim, 0);
+        let (journal, _) = open(&sim);
+        let name = segment::name_of(journal.extents()[which].base);
+        drop(journal);
+        sim.refuse_to_read(Some(name));
+        let (mut journal, opened) = open(&sim);
+        assert_eq!((opened.log.unreadable.len(), &opened.lost), (1, &vec![]));
+        let found = owed(&journal);
+        assert!((1..FRAMES as usize).contains(&found.len()));
+        // Everything that can be read is finished, and the cursors are made durable.
+        found.iter().for_each(|number| journal.finish("es", *number));
+        journal.checkpoint().unwrap();
+        drop(journal);
+        sim.refuse_to_read(None);
+        let (journal, opened) = open(&sim);
+        assert_eq!(opened.lost, []);
+        let mut all = [found, owed(&journal)].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..FRAMES).collect::<Vec<_>>(), "segment {which}");
+    }
 }

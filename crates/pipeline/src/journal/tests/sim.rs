@@ -65,6 +65,8 @@ struct State {
     rng: StdRng,
     /// Out of so many operations one fails; 0: none.
     fail_one_in: u32,
+    /// A file that cannot be read.
+    unreadable: Option<String>,
     /// The power goes in so many operations.
     power: Option<u32>,
     /// Bugs to be found: contents, or names, are not synced although that is said.
@@ -91,6 +93,7 @@ impl Sim {
             changes: Vec::new(),
             rng: StdRng::seed_from_u64(seed),
             fail_one_in: 0,
+            unreadable: None,
             power: None,
             lies: (false, false),
             counts: Counts::default(),
@@ -104,6 +107,11 @@ impl Sim {
     /// From now on syncs of contents, or of names, do nothing.
     pub(super) fn lie(&self, contents: bool, names: bool) {
         self.0.lock().lies = (contents, names);
+    }
+
+    /// From now on this file cannot be read, or all can.
+    pub(super) fn refuse_to_read(&self, name: Option<String>) {
+        self.0.lock().unreadable = name;
     }
 
     /// The power goes away in so many operations: that one is done by half, and none after it until the [`crash`](Self::crash).
@@ -253,6 +261,9 @@ impl Storage for Sim {
 
     fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let state = self.0.lock();
+        if state.unreadable.as_deref() == Some(name) {
+            return Err(refused());
+        }
         let data = &state.inodes[state.inode(name)?].data;
         let start = data.len().min(offset as usize);
         Ok(data[start..data.len().min(start + len)].to_vec())
