@@ -146,7 +146,8 @@ forebay_receiver_received_records_total{receiver="otlp"} 10
 forebay_receiver_records_total{receiver="otlp",outcome="admitted"} 7
 forebay_receiver_records_total{receiver="otlp",outcome="rejected"} 1
 forebay_receiver_records_total{receiver="otlp",outcome="refused"} 2
-forebay_sink_owed_records_total{sink="es",route="logs"} 7
+forebay_sink_owed_records_total{sink="es",route="logs"} 5
+forebay_sink_recovered_records_total{sink="es",route="logs"} 2
 forebay_sink_in_flight_records{sink="es",route="logs"} 1
 forebay_sink_records_total{sink="es",route="logs",outcome="delivered"} 5
 forebay_sink_records_total{sink="es",route="logs",outcome="dead_lettered"} 1
