@@ -61,9 +61,10 @@ fn unit_tests(options: &Options) -> Result<Outcome> {
 }
 
 /// One test at a time: they start servers, measure memory and stop the clock. Their output is shown as it comes,
-/// because some run for minutes and because a test that skips itself says so there.
+/// because some run for minutes and because a test that skips itself says so there. One that fails does not hide what others say.
 fn end_to_end(options: &Options) -> Result<Outcome> {
-    let mut tests = command::cargo(&["test", "--package", "forebay-tests", "--lib", "--tests"]);
+    let mut tests =
+        command::cargo(&["test", "--package", "forebay-tests", "--lib", "--tests", "--no-fail-fast"]);
     show(tests.args(&options.name).args(["--", "--test-threads=1", "--nocapture"]))
 }
 

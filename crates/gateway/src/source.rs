@@ -25,7 +25,7 @@ impl Source {
         let name = self.name();
         let text = match self.0.as_deref().map(fs::read_to_string).transpose() {
             Ok(text) => text.unwrap_or_default(),
-            Err(error) => return Err(vec![format!("cannot read {name}: {error}")]),
+            Err(error) => return Err(vec![format!("forebay: cannot read {name}: {error}")]),
         };
         let drawn =
             config::load(&text, &ProcessEnvironment, settings::stand_in, |Loaded { value, locator }| {
