@@ -124,10 +124,11 @@ fn reload(graph: &mut Graph, source: &Source, why: &str) {
     match reloaded {
         Ok(()) => tracing::info!(why, file = source.name(), "the configuration was reloaded"),
         Err(reasons) => {
-            graph.reloads.refuse();
             for reason in &reasons {
                 tracing::error!(why, reason, "the configuration was not reloaded");
             }
+            // Whoever sees the count finds the reasons in the log.
+            graph.reloads.refuse();
         }
     }
 }

@@ -75,7 +75,7 @@ fn a_bulk_answered_413_is_split_until_it_fits() {
     }
     events[617].text = "giant ".repeat(20_000);
     let report = insist(&mut *client("otlp_http", gateway.ports), &events);
-    assert!(report.rejected == 0 && report.message.contains("1 records"), "{report:?}");
+    assert!(report.rejected == 0 && report.message.contains("1 record was"), "{report:?}");
 
     let mut expected: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
     expected.remove(617);
