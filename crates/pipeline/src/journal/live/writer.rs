@@ -287,13 +287,15 @@ impl<S: Storage> Writer<S> {
         if let Err(error) = self.journal.check_place() {
             self.failed(&error);
         }
+        // Said first: a sink that comes while the cursors are being saved, and is not among them, takes it back.
+        self.stats.anchored.store(true, Relaxed);
         let saved = self.journal.checkpoint();
         match &saved {
             Ok(()) => {
-                self.stats.anchored.store(true, Relaxed);
                 self.stats.checkpoints.fetch_add(1, Relaxed);
             }
             Err(error) => {
+                self.stats.anchored.store(false, Relaxed);
                 if self.stats.checkpoint_failures.fetch_add(1, Relaxed) == 0 {
                     tracing::error!(%error, "the journal's cursors cannot be written; it frees nothing");
                 }
