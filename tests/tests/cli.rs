@@ -153,8 +153,8 @@ fn a_file_that_is_not_there_is_named() {
 #[test]
 fn a_port_that_is_taken_is_named_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let held = TcpListener::bind(taken).unwrap();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = held.local_addr().unwrap();
     let [other] = ports::free().unwrap();
     let free = format!("127.0.0.1:{other}");
     for (json, admin, name) in [(taken.to_string(), free.clone(), "json"), (free, taken.to_string(), "admin")]

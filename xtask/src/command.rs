@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use forebay_tests::cache;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,6 +40,49 @@ pub fn show(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// How many lines of a failed test run are told again at its end.
+const MAX_TOLD_AGAIN: usize = 60;
+
+/// Runs tests with their output on ours. What failed is in the error as well, one line each: of a long run, whoever
+/// reads only the end must still learn which test it was and why.
+///
+/// # Errors
+/// As [`show`].
+pub fn show_tests(command: &mut Command) -> Result<()> {
+    let line = describe(command);
+    println!("$ {line}");
+    let (output, ours) = std::io::pipe()?;
+    command.stdout(ours.try_clone()?).stderr(ours);
+    let mut child = command.spawn().with_context(|| format!("cannot run {line}"))?;
+    // The command holds the writing ends that would keep the pipe open.
+    command.stdout(std::process::Stdio::inherit()).stderr(std::process::Stdio::inherit());
+    let told = tell(BufReader::new(output))?;
+    let status = child.wait()?;
+    ensure!(status.success(), "{line}: {status}\n{}", told.join("\n"));
+    Ok(())
+}
+
+/// Copies lines to our output and keeps those that say what failed.
+fn tell(mut from: impl BufRead) -> Result<Vec<String>> {
+    let mut out = std::io::stdout();
+    let (mut kept, mut line, mut of_a_panic) = (Vec::new(), Vec::new(), 0);
+    while from.read_until(b'\n', &mut line)? > 0 {
+        out.write_all(&line)?;
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        if text.contains(" panicked at ") {
+            of_a_panic = 4;
+        }
+        let failed = text.starts_with("test ") && text.ends_with("FAILED") || text.starts_with("error");
+        if (of_a_panic > 0 || failed) && kept.len() < MAX_TOLD_AGAIN {
+            kept.push(text.chars().take(400).collect());
+        }
+        of_a_panic = usize::saturating_sub(of_a_panic, 1);
+        line.clear();
+    }
+    Ok(kept)
+}
+
 /// A subcommand of cargo, one that may have been installed by [`install_tool`].
 pub fn cargo_tool(args: &[&str]) -> Result<Command> {
     let mut path = vec![tools()?.join("bin")];
@@ -70,11 +114,14 @@ pub fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
+/// The folder that cargo builds into.
+pub fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()))
+}
+
 /// The file that `cargo build --profile <profile>` makes of a binary.
 pub fn built(profile: &str, binary: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let folder = if profile == "dev" { "debug" } else { profile };
-    root().join(target).join(folder).join(binary)
+    target().join(if profile == "dev" { "debug" } else { profile }).join(binary)
 }
 
 fn describe(command: &Command) -> String {

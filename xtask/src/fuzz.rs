@@ -41,7 +41,9 @@ pub fn slice(seconds_each: u32) -> Result<Outcome> {
 
 fn fuzz(target: &str, seconds: u32) -> Result<()> {
     let limit = format!("-max_total_time={seconds}");
-    command::show(&mut nightly_fuzz(&["run", target, "--", &limit])?)
+    // One figure for each input it learns from would bury the output of all steps before.
+    let quiet = ["-verbosity=0", "-print_final_stats=1"];
+    command::show(nightly_fuzz(&["run", target, "--", &limit])?.args(quiet))
         .with_context(|| format!("fuzz target {target} found something, see fuzz/artifacts/{target}"))
 }
 

@@ -2,6 +2,7 @@
 //! model or by the torture. Then panics are planted in every task, and must cost nothing.
 
 use crate::command;
+use crate::report::Outcome;
 use anyhow::{Context as _, Result, ensure};
 use std::path::PathBuf;
 
@@ -22,17 +23,28 @@ const PANICS: &str = "writer:300+consumer:40+dispatcher:3000+send:60+listener:40
 /// The start of the line in which the torture says what was wrong.
 const VERDICT: &str = "seed ";
 
-/// Plants each bug.
+/// Plants each bug, and then panics.
 ///
 /// # Errors
 /// A bug was not found, or the honest binary did not pass.
 pub fn run() -> Result<()> {
     let model = ["test", "-p", "forebay-pipeline", "--lib", "planted_bugs", "--", "--nocapture"];
     command::show(&mut command::cargo(&model))?;
+    let honest = [("", "delivered"), ("", "durable")];
+    plant(&[&honest[..], &BUGS].concat(), &["delivered", "durable"])
+}
+
+/// A bug and the panics, as a step of the tests. The honest binary is another step's, and the model's bugs are a unit test's.
+pub fn slice() -> Result<Outcome> {
+    plant(&[("answer-before-sync", "durable")], &["durable"])?;
+    Ok(Outcome::Passed)
+}
+
+fn plant(bugs: &[(&str, &str)], panic_modes: &[&str]) -> Result<()> {
     let binary = build()?;
     let mut missed = Vec::new();
     println!("{:<26} {:<10} found by", "bug", "mode");
-    for (bug, mode) in [("", "delivered"), ("", "durable")].into_iter().chain(BUGS) {
+    for &(bug, mode) in bugs {
         let said = torture(&binary, &format!("FOREBAY_PLANT={bug}"), mode)?;
         let is_found = said.is_some();
         let name = if bug.is_empty() { "(none)" } else { bug };
@@ -41,7 +53,7 @@ pub fn run() -> Result<()> {
             missed.push(format!("{name} ({mode})"));
         }
     }
-    for mode in ["delivered", "durable"] {
+    for mode in panic_modes {
         let said = torture(&binary, &format!("FOREBAY_PANIC={PANICS}"), mode)?;
         println!("{:<26} {mode:<10} {}", "panics everywhere", said.as_deref().unwrap_or("survived"));
         if let Some(said) = said {
@@ -54,7 +66,7 @@ pub fn run() -> Result<()> {
 
 /// A binary that can be told to be wrong.
 fn build() -> Result<PathBuf> {
-    let folder = command::root().join("target").join("planted");
+    let folder = command::target().join("planted");
     let mut build =
         command::cargo(&["build", "--package", "forebay", "--features", "planted", "--target-dir"]);
     command::show(build.arg(&folder))?;

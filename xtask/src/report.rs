@@ -48,7 +48,7 @@ impl Report {
         passed
     }
 
-    /// Prints the table and, as the very last line, the counts. Returns whether no step failed.
+    /// Prints the table, what failed and, as the very last line, the counts. Returns whether no step failed.
     pub fn finish(self) -> bool {
         let (mut passed, mut failed, mut skipped) = (0, 0, 0);
         println!("\n{:<24} {:>8}  result", "step", "seconds");
@@ -70,7 +70,12 @@ impl Report {
             };
             println!("{:<24} {seconds:>8.1}  {result}", step.name);
         }
-        println!("{passed} passed, {failed} failed, {skipped} skipped");
+        for step in &self.steps {
+            if let Mark::Failed(reason) = &step.mark {
+                println!("\nFAILED {}: {reason}", step.name);
+            }
+        }
+        println!("\n{passed} passed, {failed} failed, {skipped} skipped");
         failed == 0
     }
 }

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that decides whether a change is good.
 
 use crate::report::{Outcome, Report};
-use crate::{command, docs, fuzz, guard, setup};
+use crate::{command, docs, fuzz, guard, planted, setup};
 use anyhow::Result;
 use std::process::Command;
 
@@ -45,6 +45,11 @@ pub fn run(options: &Options) -> bool {
     if whole {
         report.step("generated pages", || docs::check().map(|()| Outcome::Passed));
         report.step("instruction guard", guard::check);
+        report.step("planted bugs", || match (options.all, ready) {
+            (true, true) => planted::slice(),
+            (true, false) => skipped("setup failed"),
+            (false, _) => skipped("builds another binary; --all does, and `cargo xtask planted` plants all"),
+        });
         let seconds = if options.all { THOROUGH_FUZZ_SECONDS } else { FUZZ_SECONDS };
         report.step("fuzz slice", || fuzz::slice(seconds));
     }
@@ -57,7 +62,7 @@ fn unit_tests(options: &Options) -> Result<Outcome> {
     if options.all {
         tests.env("PROPTEST_CASES", THOROUGH_CASES);
     }
-    show(&mut tests)
+    show_tests(&mut tests)
 }
 
 /// One test at a time: they start servers, measure memory and stop the clock. Their output is shown as it comes,
@@ -65,7 +70,7 @@ fn unit_tests(options: &Options) -> Result<Outcome> {
 fn end_to_end(options: &Options) -> Result<Outcome> {
     let mut tests =
         command::cargo(&["test", "--package", "forebay-tests", "--lib", "--tests", "--no-fail-fast"]);
-    show(tests.args(&options.name).args(["--", "--test-threads=1", "--nocapture"]))
+    show_tests(tests.args(&options.name).args(["--", "--test-threads=1", "--nocapture"]))
 }
 
 /// Advisories are not among the checks: they depend on the day and not on the change.
@@ -85,6 +90,10 @@ fn cargo(args: &[&str]) -> Result<Outcome> {
 
 fn show(command: &mut Command) -> Result<Outcome> {
     command::show(command).map(|()| Outcome::Passed)
+}
+
+fn show_tests(command: &mut Command) -> Result<Outcome> {
+    command::show_tests(command).map(|()| Outcome::Passed)
 }
 
 fn skipped(reason: &str) -> Result<Outcome> {
