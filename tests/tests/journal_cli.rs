@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const FRAMES: u64 = 30;
 /// 2026-01-01T00:00:00Z, when frame 0 arrived; each further one a second later.
 const FIRST_ARRIVAL: i64 = 1_767_225_600_000_000_000;
-const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, max_bytes: 1 << 20 };
+const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, max_bytes: 1 << 20, block_bytes: 8 };
 const SINKS: [&str; 2] = ["archive", "es"];
 const NANOS: i64 = 1_000_000_000;
 

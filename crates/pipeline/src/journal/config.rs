@@ -1,10 +1,12 @@
 //! Settings of the disk journal.
 
+use super::block_file::BLOCK_BYTES;
 use super::log::LogConfig;
-use crate::units::ByteSize;
+use crate::units::{ByteSize, Period};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The disk journal, for `acknowledge: durable`. What was answered for lies here until every sink has it, also over restarts.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -17,6 +19,9 @@ pub struct JournalConfig {
     pub max_bytes: ByteSize,
     /// Size of one file. A file is removed when every sink has all of it, so smaller files are freed sooner. Default `64MiB`.
     pub segment_bytes: ByteSize,
+    /// Requests that come within this time after a sync are made durable together by the next one; one that comes later is synced at
+    /// once. Longer spares the disk and the CPU, and clients wait longer. At most `1s`. Default `10ms`.
+    pub sync_interval: Period,
     /// Whether bodies are compressed on disk: less disk for more CPU.
     pub compression: Compression,
     /// Names of sinks that were removed from the configuration, or renamed, while the journal still held data for them: that data is
@@ -41,12 +46,15 @@ impl Default for JournalConfig {
             path: PathBuf::from("./forebay-data/journal"),
             max_bytes: ByteSize::mib(4096),
             segment_bytes: ByteSize::mib(64),
+            sync_interval: Period::millis(10),
             compression: Compression::None,
             abandon: Vec::new(),
         }
     }
 }
 
+/// Clients wait for that long.
+const LONGEST_SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Smaller files would be made and removed all the time.
 const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
 /// Positions in a file, and what a reader holds of it at once, stay small.
@@ -64,6 +72,9 @@ impl JournalConfig {
         } else if self.max_bytes.0 < LEAST_SEGMENTS * segment {
             faults.push(("max_bytes".to_owned(), "must be at least twice `segment_bytes`".to_owned()));
         }
+        if self.sync_interval.0 > LONGEST_SYNC_INTERVAL {
+            faults.push(("sync_interval".to_owned(), "must be at most 1s".to_owned()));
+        }
         if self.path.as_os_str().is_empty() {
             faults.push(("path".to_owned(), "a folder is needed".to_owned()));
         }
@@ -71,6 +82,10 @@ impl JournalConfig {
     }
 
     pub(super) fn log(&self) -> LogConfig {
-        LogConfig { segment_bytes: self.segment_bytes.0, max_bytes: self.max_bytes.0 }
+        LogConfig {
+            segment_bytes: self.segment_bytes.0,
+            max_bytes: self.max_bytes.0,
+            block_bytes: BLOCK_BYTES,
+        }
     }
 }

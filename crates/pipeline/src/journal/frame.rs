@@ -13,6 +13,8 @@ pub const VERSION: u8 = 1;
 pub const ALIGNMENT: usize = 8;
 /// Bytes of a frame before the receiver's name and the body.
 pub const HEAD_BYTES: usize = 76;
+/// The largest block that frames can be made to end with.
+pub const MAX_BLOCK_BYTES: usize = 4 << 10;
 
 const MAGIC: [u8; 4] = *b"FBFR";
 const FLAG_ZSTD: u8 = 1;
@@ -64,6 +66,8 @@ pub struct Head {
     pub body_len: u32,
     stored_len: u32,
     receiver_len: u16,
+    /// Zeros behind the frame that belong to it, in units of [`ALIGNMENT`].
+    spare: u16,
     /// CRC32C over the receiver's name and the stored body.
     sum: u32,
 }
@@ -93,7 +97,7 @@ pub enum BadFrame {
     DamagedBody,
 }
 
-/// Bytes of a whole frame, padding included.
+/// Bytes of a whole frame that ends at the next place where another may begin.
 pub const fn frame_len(receiver: usize, stored: usize) -> usize {
     (HEAD_BYTES + receiver + stored).next_multiple_of(ALIGNMENT)
 }
@@ -109,13 +113,13 @@ pub fn write(
     zstd: Option<u32>,
     out: &mut Vec<u8>,
 ) {
-    out.put_slice(&head(sequence, salt, label, receiver, stored, zstd));
+    out.put_slice(&head(sequence, salt, label, receiver, stored, zstd, 0));
     out.put_slice(receiver);
     out.put_slice(stored);
-    out.put_slice(padding(receiver.len(), stored.len()));
+    out.put_slice(padding(receiver.len(), stored.len(), 0));
 }
 
-/// What stands before the receiver's name and the body.
+/// What stands before the receiver's name and the body. `spare` is how many times [`ALIGNMENT`] zeros follow behind the frame.
 pub fn head(
     sequence: u64,
     salt: u64,
@@ -123,6 +127,7 @@ pub fn head(
     receiver: &[u8],
     stored: &[u8],
     zstd: Option<u32>,
+    spare: u16,
 ) -> [u8; HEAD_BYTES] {
     let mut head = [0; HEAD_BYTES];
     let mut out = &mut head[..];
@@ -136,7 +141,7 @@ pub fn head(
     out.put_u32_le(label.records);
     out.put_u32_le(stored.len() as u32);
     out.put_u16_le(receiver.len() as u16);
-    out.put_u16_le(0);
+    out.put_u16_le(spare);
     out.put_u32_le(zstd.unwrap_or(stored.len() as u32));
     out.put_u32_le(crc32c::crc32c_append(crc32c::crc32c(receiver), stored));
     out.put_u64_le(salt);
@@ -146,15 +151,23 @@ pub fn head(
     head
 }
 
-/// What stands behind the body, so that the next frame begins where one may.
-pub fn padding(receiver: usize, stored: usize) -> &'static [u8] {
-    &[0; ALIGNMENT][..frame_len(receiver, stored) - HEAD_BYTES - receiver - stored]
+/// What stands behind the body, so that the next frame begins where one may, or `spare` times [`ALIGNMENT`] bytes later.
+pub fn padding(receiver: usize, stored: usize, spare: u16) -> &'static [u8] {
+    let len = frame_len(receiver, stored) - HEAD_BYTES - receiver - stored + usize::from(spare) * ALIGNMENT;
+    &[0; ALIGNMENT + MAX_BLOCK_BYTES][..len]
+}
+
+/// How many times [`ALIGNMENT`] zeros make a frame that would end at `end` end with a block.
+pub fn spare_to_block(end: u64, block: usize) -> u16 {
+    debug_assert!(block <= MAX_BLOCK_BYTES && end.is_multiple_of(ALIGNMENT as u64));
+    ((end.next_multiple_of(block as u64) - end) / ALIGNMENT as u64) as u16
 }
 
 impl Head {
     /// Bytes of the whole frame, padding included.
     pub fn frame_len(&self) -> usize {
-        frame_len(usize::from(self.receiver_len), self.stored_len as usize)
+        let least = frame_len(usize::from(self.receiver_len), self.stored_len as usize);
+        least + usize::from(self.spare) * ALIGNMENT
     }
 
     /// Reads a head from the front of `bytes`.
@@ -188,6 +201,7 @@ impl Head {
             zstd: head[7] & FLAG_ZSTD != 0,
             stored_len: u32_at(48),
             receiver_len: u16_at(52),
+            spare: u16_at(54),
             body_len: u32_at(56),
             sum: u32_at(60),
             salt: u64_at(64),
@@ -212,6 +226,18 @@ impl Frame {
             receiver: bytes.slice(HEAD_BYTES..receiver_end),
             stored: bytes.slice(receiver_end..end),
         })
+    }
+}
+
+impl Frame {
+    /// Bytes before the zeros at its end.
+    pub fn content_len(&self) -> usize {
+        HEAD_BYTES + self.receiver.len() + self.stored.len()
+    }
+
+    /// The zeros at its end.
+    pub fn padding(&self) -> &'static [u8] {
+        padding(self.receiver.len(), self.stored.len(), self.head.spare)
     }
 }
 
@@ -270,6 +296,7 @@ mod tests {
             b"json{}\0\0\0\0\0\0",
         ];
         assert_eq!(frame, fields.concat());
+        assert_eq!([spare_to_block(96, 8), spare_to_block(96, 64), spare_to_block(8, 4096)], [0, 4, 511]);
         // CRC32C of RFC 3720, appendix B.4.
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
     }
@@ -279,10 +306,14 @@ mod tests {
         fn what_was_written_is_read_and_any_flipped_bit_is_noticed(
             receiver in prop::collection::vec(any::<u8>(), 0..20),
             stored in prop::collection::vec(any::<u8>(), 0..200),
+            spare in 0u16..20,
             place in any::<prop::sample::Index>(),
             bit in 0u8..8,
         ) {
-            let bytes = written(&LABEL, &receiver, &stored);
+            let head = head(42, 0x1122, &LABEL, &receiver, &stored, None, spare);
+            let padding = padding(receiver.len(), stored.len(), spare);
+            let bytes: Bytes = [&head[..], &receiver, &stored, padding].concat().into();
+            prop_assert_eq!(bytes.len(), frame_len(receiver.len(), stored.len()) + 8 * usize::from(spare));
             let frame = Frame::read(&bytes).unwrap();
             prop_assert_eq!((&frame.receiver[..], &frame.stored[..]), (&receiver[..], &stored[..]));
             prop_assert_eq!((frame.head.sequence, frame.head.label), (42, LABEL));

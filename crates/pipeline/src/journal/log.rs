@@ -23,6 +23,9 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// Bytes of all segments together.
     pub max_bytes: u64,
+    /// What is written at once ends at a multiple of so many bytes, so that no block is written twice: a power of two from
+    /// [`frame::ALIGNMENT`] to [`frame::MAX_BLOCK_BYTES`].
+    pub block_bytes: usize,
 }
 
 /// One body to be written.
@@ -35,6 +38,13 @@ pub struct Entry<'e> {
     pub stored: &'e [u8],
     /// `stored` is zstd of a body of so many bytes.
     pub zstd: Option<u32>,
+}
+
+impl Entry<'_> {
+    /// Bytes of its frame, without those that fill a block.
+    pub fn frame_len(&self) -> u64 {
+        frame_len(self.receiver.len(), self.stored.len()) as u64
+    }
 }
 
 /// Why nothing was written.
@@ -166,11 +176,6 @@ impl<S: Storage> Log<S> {
         Ok((log, recovered))
     }
 
-    /// Frames below this number are durable.
-    pub fn durable(&self) -> u64 {
-        self.writer.as_ref().map_or(self.next, |writer| writer.synced)
-    }
-
     /// Notices that the segment that is being written has no name any more, so that what is written to it is written to nothing; the
     /// next frame begins another, or fails.
     ///
@@ -215,18 +220,24 @@ impl<S: Storage> Log<S> {
         extents
     }
 
+    /// Whether bodies that take so many bytes as frames would find room now.
+    ///
+    /// # Errors
+    /// [`AppendError::Full`].
+    pub fn has_room(&self, frames: u64) -> Result<(), AppendError> {
+        let (used, max) = (self.bytes(), self.config.max_bytes);
+        let most = used + frames + (self.config.block_bytes + SEGMENT_HEAD_BYTES) as u64;
+        if most > max { Err(AppendError::Full { used, max }) } else { Ok(()) }
+    }
+
     /// Writes these bodies, all or none, and says where they stand. They are durable after the next [`sync`](Self::sync).
+    /// Behind the last one zeros fill the block.
     ///
     /// # Errors
     /// None of them was written, as far as any reader will ever see. After an I/O error the same holds for whatever else was not
     /// synced yet.
     pub fn append(&mut self, entries: &[Entry<'_>]) -> Result<Vec<Position>, AppendError> {
-        let bytes: u64 =
-            entries.iter().map(|entry| frame_len(entry.receiver.len(), entry.stored.len()) as u64).sum();
-        let used = self.bytes();
-        if used + bytes + SEGMENT_HEAD_BYTES as u64 > self.config.max_bytes {
-            return Err(AppendError::Full { used, max: self.config.max_bytes });
-        }
+        self.has_room(entries.iter().map(Entry::frame_len).sum())?;
         self.roll()?;
         let (Some(writer), Some(segment)) = (&mut self.writer, self.segments.back_mut()) else {
             return Err(io::Error::other("a log without a segment").into());
@@ -234,26 +245,28 @@ impl<S: Storage> Log<S> {
         let mut positions = Vec::with_capacity(entries.len());
         let mut heads = Vec::with_capacity(entries.len());
         let mut offset = segment.len;
-        for (sequence, entry) in (self.next..).zip(entries) {
+        for (at, (sequence, entry)) in (self.next..).zip(entries).enumerate() {
+            let end = offset + entry.frame_len();
+            let is_last = at + 1 == entries.len();
+            let spare = if is_last { frame::spare_to_block(end, self.config.block_bytes) } else { 0 };
             let Entry { label, receiver, stored, zstd } = entry;
-            heads.push(frame::head(sequence, writer.salt, label, receiver, stored, *zstd));
-            let len = frame_len(receiver.len(), stored.len()) as u32;
+            heads.push((frame::head(sequence, writer.salt, label, receiver, stored, *zstd, spare), spare));
+            let len = entry.frame_len() as u32 + u32::from(spare) * frame::ALIGNMENT as u32;
             positions.push(Position { sequence, base: segment.base, offset, len });
             offset += u64::from(len);
         }
-        // Written from where they lie: a body is as cold as it is large, and a copy of it would be one too many.
         let parts: Vec<&[u8]> = heads
             .iter()
             .zip(entries)
-            .flat_map(|(head, Entry { receiver, stored, .. })| {
-                [&head[..], receiver, stored, frame::padding(receiver.len(), stored.len())]
+            .flat_map(|((head, spare), Entry { receiver, stored, .. })| {
+                [&head[..], receiver, stored, frame::padding(receiver.len(), stored.len(), *spare)]
             })
             .collect();
         if let Err(error) = writer.appender.append_parts(&parts) {
             self.give_up();
             return Err(error.into());
         }
-        segment.len += bytes;
+        segment.len = offset;
         self.next += entries.len() as u64;
         segment.end = self.next;
         Ok(positions)
@@ -327,9 +340,8 @@ impl<S: Storage> Log<S> {
         self.settle_tail()?;
         let (base, salt) = (self.next, rand::random());
         let mut appender = self.storage.create(&segment::name_of(base))?;
-        // A segment that failed here is written anew by the next attempt, under the same name.
+        // A segment that failed here is written anew by the next attempt, under the same name. Its head is synced with its first frames.
         appender.append(&segment::head(base, crate::time::now(), salt))?;
-        appender.sync()?;
         if !planted::is("no-folder-fsync") {
             self.storage.sync_names()?;
         }

@@ -4,6 +4,7 @@
 //! its client is answered, and a cursor is durable before a segment is removed. All else may happen at any time, or not at
 //! all, and be found by the next start. `docs/journal-format.md` describes the files.
 
+mod block_file;
 mod config;
 pub mod cursors;
 pub mod frame;
@@ -179,9 +180,12 @@ impl<S: Storage> Journal<S> {
         self.log.extents()
     }
 
-    /// Frames below this number are durable.
-    pub fn durable(&self) -> u64 {
-        self.log.durable()
+    /// Of [`Log::has_room`].
+    ///
+    /// # Errors
+    /// Of [`Log::has_room`].
+    pub fn has_room(&self, frames: u64) -> Result<(), AppendError> {
+        self.log.has_room(frames)
     }
 
     /// Of [`Log::check_place`].

@@ -4,7 +4,7 @@ use super::storage::{Appender, Storage};
 use crate::ledger::Ledger;
 use crate::rules::{Rules, RulesConfig};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -38,23 +38,35 @@ struct Stored {
 }
 
 impl Plans {
-    /// Reads what is there. With `anew` nothing is referred to any more, and it is removed instead.
+    /// Reads what is there.
     ///
     /// # Errors
     /// The storage cannot be listed.
-    pub(super) fn open(storage: &impl Storage, anew: bool) -> io::Result<Self> {
+    pub(super) fn open(storage: &impl Storage) -> io::Result<Self> {
         let mut stored = BTreeMap::new();
         for (name, len) in storage.list()? {
             let Some(plan) = number_of(&name) else { continue };
-            if anew {
-                let _ = storage.remove(&name);
-                continue;
-            }
             // One that cannot be read leaves its frames to the present routes, and its number is not used again.
             let text = storage.read(&name, 0, len.min(MAX_PLAN_BYTES) as usize).unwrap_or_default();
             stored.insert(plan, Stored { text, rules: None });
         }
         Ok(Self { stored: Mutex::new(stored) })
+    }
+
+    /// Removes them all: no frame refers to them any more.
+    pub(super) fn clear(&self, storage: &impl Storage) {
+        for (plan, _) in std::mem::take(&mut *self.stored.lock()) {
+            // One that stays is read by the next start.
+            let _ = storage.remove(&name_of(plan));
+        }
+    }
+
+    /// The sinks that they route to and that somebody may wait for.
+    pub(super) fn sinks(&self) -> BTreeSet<String> {
+        let stored = self.stored.lock();
+        let configs =
+            stored.values().filter_map(|stored| serde_json::from_slice::<RulesConfig>(&stored.text).ok());
+        configs.flat_map(|config| config.routes).flat_map(|route| route.to).collect()
     }
 
     /// The number of these rules, which are made durable under it unless they are already.

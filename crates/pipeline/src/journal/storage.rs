@@ -1,8 +1,9 @@
 //! Where a journal lies: a flat folder of files, behind a trait so that tests can crash it.
 
+use super::block_file::BlockFile;
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, IoSlice, Write};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +34,7 @@ pub trait Storage: Debug + Send + Sync {
     fn sync_names(&self) -> io::Result<()>;
 }
 
-/// A file that is written at its end.
+/// A file that is written at its end. What was appended need not be in the file before it was synced.
 pub trait Appender: Debug + Send {
     /// Writes all of `bytes`. After an error any part of them may stand in the file.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
@@ -99,7 +100,7 @@ impl Folder {
 }
 
 impl Storage for Folder {
-    type Appender = File;
+    type Appender = BlockFile;
 
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
@@ -114,8 +115,9 @@ impl Storage for Folder {
         Ok(files)
     }
 
-    fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(true).open(self.path.join(name))
+    fn create(&self, name: &str) -> io::Result<BlockFile> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(self.path.join(name))?;
+        Ok(BlockFile::new(file))
     }
 
     fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -153,32 +155,6 @@ impl Storage for Folder {
     }
 }
 
-impl Appender for File {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.write_all(bytes)
-    }
-
-    fn append_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut left = &mut slices[..];
-        // Empty slices at the front must not look like a file that takes nothing.
-        IoSlice::advance_slices(&mut left, 0);
-        while !left.is_empty() {
-            match self.write_vectored(left) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => IoSlice::advance_slices(&mut left, count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -193,6 +169,7 @@ mod tests {
         file.append_parts(&[b"", b"one ", b"", &[b'x'; 100_000], b""]).unwrap();
         file.append_parts(&[b"", b""]).unwrap();
         file.append(b" end").unwrap();
+        file.sync().unwrap();
         let bytes = folder.read("a", 0, 1 << 20).unwrap();
         assert_eq!(bytes, [&b"one "[..], &[b'x'; 100_000], b" end"].concat());
     }

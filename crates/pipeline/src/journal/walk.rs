@@ -108,7 +108,7 @@ mod tests {
     fn a_walk_finds_what_a_scan_finds() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Arc::new(Folder::open(folder.path()).unwrap());
-        let config = LogConfig { segment_bytes: 400_000, max_bytes: 1 << 30 };
+        let config = LogConfig { segment_bytes: 400_000, max_bytes: 1 << 30, block_bytes: 64 };
         let (mut journal, _) = Journal::open(Arc::clone(&storage), config, &["es".to_owned()]).unwrap();
         for number in 0..3_000_usize {
             let stored = vec![number as u8; if number % 500 == 7 { 200_000 } else { number % 90 }];

@@ -184,6 +184,7 @@ impl House {
             segment_bytes: ByteSize(plan.segment_bytes as u64),
             compression: plan.compression,
             abandon: plan.abandon.iter().map(|name| (*name).to_owned()).collect(),
+            ..JournalConfig::default()
         };
         let (service, opened) = Service::open(&config, &names, Arc::clone(&budget), Arc::clone(&ledger))?;
         let sinks: BTreeMap<String, Arc<Recorder>> = names

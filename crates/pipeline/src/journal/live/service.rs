@@ -96,13 +96,17 @@ impl Service {
             _ => error.into(),
         })?;
         let storage = Arc::new(storage);
-        let (journal, opened) = Journal::open(Arc::clone(&storage), config.log(), sinks)?;
+        let plans = Plans::open(&*storage)?;
+        // If the cursors are lost, only the kept routes know of a sink that is not configured any more.
+        let known: Vec<String> = plans.sinks().into_iter().chain(sinks.iter().cloned()).collect();
+        let (journal, opened) = Journal::open(Arc::clone(&storage), config.log(), &known)?;
         let orphans = dismiss(&journal, sinks, &config.abandon);
         if !orphans.is_empty() {
             return Err(JournalError::Orphans(orphans));
         }
-        let plans =
-            Arc::new(Plans::open(&*storage, opened.log.frames == 0 && opened.log.unreadable.is_empty())?);
+        if opened.log.frames == 0 && opened.log.unreadable.is_empty() {
+            plans.clear(&*storage);
+        }
         let published = Published { extents: journal.extents(), end: journal.next(), taps: Vec::new() };
         let published = Arc::new(Mutex::new(published));
         let stats = Arc::new(JournalStats::default());
@@ -115,6 +119,8 @@ impl Service {
             published: Arc::clone(&published),
             stats: Arc::clone(&stats),
             max_bytes: config.max_bytes.0,
+            sync_interval: config.sync_interval.0,
+            synced_at: std::time::Instant::now(),
             newest: 0,
         };
         let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(|| writer.run())?;
@@ -124,7 +130,7 @@ impl Service {
             tasks,
             published,
             cursors,
-            plans,
+            plans: Arc::new(plans),
             stats,
             budget,
             ledger,

@@ -12,7 +12,7 @@ use crate::ledger::Outcome;
 use crate::planted;
 use crate::receipt::{Keeper, Kept, Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub(super) struct Tap {
     flow: Mutex<Flow>,
     /// Something changed that the consumer may wait for.
     pub moved: Notify,
+    /// The same, for the writer.
+    eased: Condvar,
     recalls: AtomicBool,
     closed: AtomicBool,
     /// How far it may fall behind.
@@ -95,6 +97,7 @@ impl Tap {
             pause,
             flow: Mutex::new(Flow { next, ..Flow::default() }),
             moved: Notify::new(),
+            eased: Condvar::new(),
             recalls: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             cap,
@@ -103,6 +106,18 @@ impl Tap {
             lagged_records: AtomicU64::new(0),
             returned: AtomicU64::new(0),
         })
+    }
+
+    /// Waits for room for so many bytes, if the sink keeps up: it soon has some then, and what does not find any must be read from disk
+    /// and checked once more.
+    pub(super) fn wait_for_room(&self, bytes: usize, until: std::time::Instant) {
+        let bytes = bytes.min(self.window);
+        let mut flow = self.flow.lock();
+        while flow.caught_up && !self.fits(&flow, bytes) {
+            if self.eased.wait_until(&mut flow, until).timed_out() {
+                return;
+            }
+        }
     }
 
     /// A frame has just become durable. `shares` are what this sink owes of it; with none it is finished.
@@ -306,6 +321,7 @@ impl Tap {
     pub(super) fn close(&self) {
         self.closed.store(true, Relaxed);
         self.flow.lock().caught_up = false;
+        self.eased.notify_one();
         self.moved.notify_one();
     }
 
@@ -344,6 +360,7 @@ impl Keeper for Tap {
             flow.parked.push_back((kept.position, Instant::now() + self.pause));
         }
         drop(flow);
+        self.eased.notify_one();
         self.moved.notify_one();
     }
 

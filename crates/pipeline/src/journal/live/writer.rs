@@ -29,7 +29,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Most bytes in a group, beyond one body: what is written must not keep those waiting too long that came first.
-const GROUP_BYTES: usize = 16 << 20;
+const GROUP_BYTES: u64 = 16 << 20;
+/// How long a group waits for sinks that keep up to have room for it, before they are left to find it on disk.
+const HAND_ON_PATIENCE: Duration = Duration::from_millis(20);
 /// How often the cursors are made durable: what a restart sends again at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// The same while the journal is full, so that what sinks have finished makes room soon.
@@ -64,6 +66,15 @@ pub(super) enum Task {
     Close,
 }
 
+/// A group, and what else was asked for meanwhile.
+#[derive(Debug, Default)]
+struct Gathered {
+    jobs: Vec<Job>,
+    /// Who waits for a checkpoint.
+    asked: Vec<SyncSender<bool>>,
+    closes: bool,
+}
+
 /// The writer's side of the journal.
 #[derive(Debug)]
 pub(super) struct Writer<S: Storage> {
@@ -72,6 +83,9 @@ pub(super) struct Writer<S: Storage> {
     pub published: Arc<Mutex<Published>>,
     pub stats: Arc<JournalStats>,
     pub max_bytes: u64,
+    /// Between the beginnings of two syncs, at least.
+    pub sync_interval: Duration,
+    pub synced_at: Instant,
     /// The newest segment that is known, by its first frame.
     pub newest: u64,
 }
@@ -84,7 +98,7 @@ impl<S: Storage> Writer<S> {
             let wait = checkpoint_at.saturating_duration_since(Instant::now());
             let closes = match self.tasks.recv_timeout(wait) {
                 Ok(Task::Keep(first)) => {
-                    let closes = self.guarded(first);
+                    let closes = self.guarded(*first);
                     if self.rolled() {
                         // A file is full: perhaps another can go, or some sink is too far behind.
                         checkpoint_at = Instant::now();
@@ -112,7 +126,7 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Keeps a group, and survives its panic: those in it are told to try again, and the log is opened anew, as after a restart.
-    fn guarded(&mut self, first: Box<Job>) -> bool {
+    fn guarded(&mut self, first: Job) -> bool {
         let kept = catch_unwind(AssertUnwindSafe(|| self.group(first)));
         kept.unwrap_or_else(|_| {
             task::count_panic();
@@ -132,69 +146,81 @@ impl<S: Storage> Writer<S> {
     }
 
     /// Keeps what has gathered, `first` and those behind it. Returns whether it is to end then.
-    fn group(&mut self, first: Box<Job>) -> bool {
-        let mut closes = false;
+    fn group(&mut self, first: Job) -> bool {
         planted::pass("writer");
         // A sink that the cursors on disk do not know would begin, after a crash, behind what is answered for now.
         if !self.stats.anchored.load(Relaxed) && !self.checkpoint() {
             refuse([first], &Unkept::Failed { reason: "the cursors cannot be written".to_owned() });
             return false;
         }
-        let mut asked = Vec::new();
-        let mut bytes = 0;
-        let mut written: Vec<(Box<Job>, Position)> = Vec::new();
+        let gathered = self.gather(first);
+        if !gathered.jobs.is_empty() {
+            self.keep(gathered.jobs);
+        }
+        for done in gathered.asked {
+            let _ = done.send(self.checkpoint());
+        }
+        gathered.closes
+    }
+
+    /// Takes what waits, as far as there is room for it. After a sync it lets more gather for a while, since each costs the same however
+    /// much it makes durable.
+    fn gather(&mut self, first: Job) -> Gathered {
+        std::thread::sleep((self.synced_at + self.sync_interval).saturating_duration_since(Instant::now()));
+        let mut gathered = Gathered::default();
+        let mut frames = 0;
         let mut next = Some(first);
         while let Some(job) = next.take() {
-            bytes += job.body.bytes.len();
-            match self.append(&job) {
-                Ok(position) => written.push((job, position)),
-                Err(unkept) => {
-                    if matches!(unkept, Unkept::Failed { .. }) {
-                        // What was not durable yet is gone with it; what was is owed.
-                        let durable = self.journal.durable();
-                        let is_durable = |(_, position): &(Box<Job>, Position)| position.sequence < durable;
-                        let (kept, gone): (Vec<_>, Vec<_>) = written.drain(..).partition(is_durable);
-                        refuse(gone.into_iter().map(|(job, _)| job), &unkept);
-                        self.hand_on(kept);
-                    }
-                    refuse([job], &unkept);
+            let bytes = job.entry().frame_len();
+            match self.journal.has_room(frames + bytes) {
+                Ok(()) => {
+                    frames += bytes;
+                    gathered.jobs.push(job);
                 }
+                Err(full) => refuse([job], &self.unkept(full)),
             }
-            if bytes >= GROUP_BYTES {
+            if frames >= GROUP_BYTES {
                 break;
             }
             next = match self.tasks.try_recv() {
-                Ok(Task::Keep(job)) => Some(job),
+                Ok(Task::Keep(job)) => Some(*job),
                 Ok(Task::Close) => {
-                    closes = true;
+                    gathered.closes = true;
                     None
                 }
                 Ok(Task::Checkpoint(done)) => {
-                    asked.push(done);
+                    gathered.asked.push(done);
                     None
                 }
                 Err(_) => None,
             };
         }
-        if !written.is_empty() {
-            self.sync(written);
-        }
-        for done in asked {
-            let _ = done.send(self.checkpoint());
-        }
-        closes
+        gathered
     }
 
-    fn append(&mut self, job: &Job) -> Result<Position, Unkept> {
-        let packed = job.packed.as_ref().map(|(bytes, _)| bytes.as_slice());
-        let entry = Entry {
-            label: job.label,
-            receiver: job.body.receiver.as_bytes(),
-            stored: packed.unwrap_or(&job.body.bytes),
-            zstd: packed.map(|_| job.body.bytes.len() as u32),
+    /// Writes a group and makes it durable, and only then hands it on and answers for it.
+    fn keep(&mut self, jobs: Vec<Job>) {
+        let entries: Vec<Entry<'_>> = jobs.iter().map(|job| job.entry()).collect();
+        let positions = match self.journal.append(&entries) {
+            Ok(positions) => positions,
+            Err(error) => return refuse(jobs, &self.unkept(error)),
         };
-        let position = self.journal.append(&[entry]).map_err(|error| self.unkept(error))?.pop();
-        position.ok_or_else(|| Unkept::Failed { reason: "nothing was written".to_owned() })
+        let started = Instant::now();
+        self.synced_at = started;
+        let synced = if planted::is("answer-before-sync") { Ok(0) } else { self.journal.sync() };
+        self.stats.sync_nanos.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
+        self.stats.syncs.fetch_add(1, Relaxed);
+        if let Err(error) = synced {
+            return refuse(jobs, &self.failed(&error));
+        }
+        if self.stats.failing.swap(false, Relaxed) {
+            tracing::info!("the journal is being written again");
+        }
+        let bytes = jobs.iter().map(|job| job.body.lease.bytes()).sum();
+        let taps = self.published.lock().taps.clone();
+        let until = Instant::now() + HAND_ON_PATIENCE;
+        taps.iter().for_each(|tap| tap.wait_for_room(bytes, until));
+        self.hand_on(jobs.into_iter().zip(positions));
     }
 
     fn unkept(&self, error: AppendError) -> Unkept {
@@ -218,24 +244,8 @@ impl<S: Storage> Writer<S> {
         Unkept::Failed { reason: error.to_string() }
     }
 
-    /// Makes a group durable, and only then hands it on and answers for it.
-    fn sync(&mut self, written: Vec<(Box<Job>, Position)>) {
-        let started = Instant::now();
-        let synced = if planted::is("answer-before-sync") { Ok(0) } else { self.journal.sync() };
-        self.stats.sync_nanos.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
-        self.stats.syncs.fetch_add(1, Relaxed);
-        if let Err(error) = synced {
-            let unkept = self.failed(&error);
-            return refuse(written.into_iter().map(|(job, _)| job), &unkept);
-        }
-        if self.stats.failing.swap(false, Relaxed) {
-            tracing::info!("the journal is being written again");
-        }
-        self.hand_on(written);
-    }
-
     /// Hands on and answers for what is durable.
-    fn hand_on(&self, written: Vec<(Box<Job>, Position)>) {
+    fn hand_on(&self, written: impl Iterator<Item = (Job, Position)>) {
         self.stats.bytes.store(self.journal.bytes(), Relaxed);
         let mut published = self.published.lock();
         published.extents = self.journal.extents();
@@ -313,6 +323,16 @@ impl<S: Storage> Writer<S> {
 }
 
 impl Job {
+    fn entry(&self) -> Entry<'_> {
+        let packed = self.packed.as_ref().map(|(bytes, _)| bytes.as_slice());
+        Entry {
+            label: self.label,
+            receiver: self.body.receiver.as_bytes(),
+            stored: packed.unwrap_or(&self.body.bytes),
+            zstd: packed.map(|_| self.body.bytes.len() as u32),
+        }
+    }
+
     /// It is durable: the books are written, and then the client is told.
     fn done(self) {
         if self.parcels.unrouted > 0 {
@@ -327,9 +347,9 @@ impl Job {
     }
 }
 
-fn refuse(jobs: impl IntoIterator<Item = Box<Job>>, why: &Unkept) {
+fn refuse(jobs: impl IntoIterator<Item = Job>, why: &Unkept) {
     for job in jobs {
-        let Job { tally, answer, .. } = *job;
+        let Job { tally, answer, .. } = job;
         drop(tally);
         let _ = answer.send(Err(why.clone()));
     }

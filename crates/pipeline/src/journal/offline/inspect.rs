@@ -9,7 +9,7 @@ use super::pieces::{BadBytes, Piece, Pieces};
 use super::runs::Runs;
 use crate::journal::cursors;
 use crate::journal::cursors::{Cursors, Found};
-use crate::journal::frame::{ALIGNMENT, Frame};
+use crate::journal::frame::Frame;
 use crate::journal::inflate::Inflater;
 use crate::journal::plans;
 use crate::journal::segment::{self, Position, SEGMENT_HEAD_BYTES};
@@ -239,7 +239,7 @@ impl<S: Storage, F: FnMut(Position, &Frame) -> ControlFlow<()>> Reader<'_, '_, S
                 Piece::Frame { position, frame, counts, is_padded } => {
                     let end = position.offset + u64::from(position.len);
                     if !is_padded {
-                        let range = end - ALIGNMENT as u64..end;
+                        let range = position.offset + frame.content_len() as u64..end;
                         self.finding(name.clone(), range, What::NotZero, Runs::default());
                     }
                     self.frame(found, position, &frame, counts, bad.take())?;

@@ -1,6 +1,6 @@
 //! One segment, piece by piece: the same reading as [`segment::scan`], telling what it passes over.
 
-use crate::journal::frame::{ALIGNMENT, BadFrame, Frame, HEAD_BYTES, Head};
+use crate::journal::frame::{ALIGNMENT, BadFrame, Frame, Head};
 use crate::journal::segment::{self, Position, SEGMENT_HEAD_BYTES};
 use bytes::Bytes;
 use std::ops::Range;
@@ -89,7 +89,7 @@ impl<'s> Pieces<'s> {
             offset: self.at as u64,
             len: head.frame_len() as u32,
         };
-        let used = self.at + HEAD_BYTES + frame.receiver.len() + frame.stored.len();
+        let used = self.at + frame.content_len();
         let is_padded = self.bytes[used..self.at + head.frame_len()].iter().all(|byte| *byte == 0);
         let counts = head.sequence >= self.next;
         if counts {

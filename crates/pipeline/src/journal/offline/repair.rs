@@ -13,7 +13,6 @@ use super::inspect::{self, Inspection, Reading, Report, SegmentFound};
 use super::pieces::{Piece, Pieces};
 use super::runs::Runs;
 use crate::journal::cursors::{self, Found};
-use crate::journal::frame;
 use crate::journal::inflate::Inflater;
 use crate::journal::segment;
 use crate::journal::storage::{Appender, Folder, Storage};
@@ -217,10 +216,9 @@ fn change(storage: &impl Shelves, found: &SegmentFound, shelf: Option<&str>) -> 
                 let salt = pieces.salt().unwrap_or(frame.head.salt);
                 file.append(&segment::head(found.base, created, salt))?;
             }
-            let used = frame::HEAD_BYTES + frame.receiver.len() + frame.stored.len();
             let start = position.offset as usize;
-            file.append(&bytes[start..start + used])?;
-            file.append(&[0; frame::ALIGNMENT][..position.len as usize - used])?;
+            file.append(&bytes[start..start + frame.content_len()])?;
+            file.append(frame.padding())?;
         }
         change.frames += 1;
         change.frame_bytes += u64::from(position.len);

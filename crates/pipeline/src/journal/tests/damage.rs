@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-pub(super) const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, max_bytes: 1 << 20 };
+pub(super) const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, max_bytes: 1 << 20, block_bytes: 32 };
 pub(super) const FRAMES: u64 = 40;
 
 /// Bodies by their frames' numbers.

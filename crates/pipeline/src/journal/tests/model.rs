@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 const SINKS: [&str; 2] = ["es", "files"];
 /// Small, so that segments come and go.
-const CONFIG: LogConfig = LogConfig { segment_bytes: 2_000, max_bytes: 12_000 };
+const CONFIG: LogConfig = LogConfig { segment_bytes: 2_000, max_bytes: 12_000, block_bytes: 64 };
 const STEPS_PER_SEED: u32 = 200;
 const RECEIVER: &[u8] = b"otlp";
 

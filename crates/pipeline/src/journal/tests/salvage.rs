@@ -11,7 +11,7 @@ use crate::journal::{Journal, Opened};
 use std::sync::Arc;
 
 const FRAMES: u64 = 60;
-const CONFIG: LogConfig = LogConfig { segment_bytes: 2_000, max_bytes: 1 << 20 };
+const CONFIG: LogConfig = LogConfig { segment_bytes: 2_000, max_bytes: 1 << 20, block_bytes: 8 };
 
 fn open(sim: &Sim) -> (Journal<Sim>, Opened) {
     Journal::open(Arc::new(sim.clone()), CONFIG, &["es".to_owned()]).unwrap()
