@@ -45,6 +45,10 @@ pub struct CostSettings {
     /// Requests of a run.
     #[arg(long, default_value_t = 1_000)]
     pub requests: u64,
+    /// Records offered a second; 0: as many as are acknowledged. Beyond what a sink keeps up with, a journal feeds it from disk, which
+    /// is dearer: that is the cost of absorbing a burst, not of durability.
+    #[arg(long, default_value_t = 250_000.0)]
+    pub rate: f64,
     /// Records in each request.
     #[arg(long, default_value_t = 500)]
     pub records_per_request: usize,
@@ -112,6 +116,8 @@ struct Candidate {
     load: Load,
     /// Of each request.
     records: u64,
+    /// Between two requests.
+    period: Duration,
     _journal: TempDir,
 }
 
@@ -183,7 +189,11 @@ async fn candidate(settings: &CostSettings, mode: Mode, records: u64) -> Result<
     })
     .await?;
     let records = settings.records_per_request as u64;
-    Ok(Candidate { mode, gateway, sink, load, records, _journal: journal })
+    let period = match settings.rate {
+        rate if rate > 0.0 => Duration::from_secs_f64(records as f64 / rate),
+        _ => Duration::ZERO,
+    };
+    Ok(Candidate { mode, gateway, sink, load, records, period, _journal: journal })
 }
 
 impl Candidate {
@@ -194,7 +204,8 @@ impl Candidate {
         let metrics = self.metrics().await?;
         let (cpu, began) = (Cpu::of_tree(pid)?, Instant::now());
         let records = bodies.len() as u64 * self.records;
-        let sent = self.load.send(bodies).await.with_context(|| self.gateway.log_tail())?;
+        let sent =
+            self.load.send_every(self.period, bodies).await.with_context(|| self.gateway.log_tail())?;
         let acknowledged = began.elapsed();
         while self.sink.ledger().lock().documents < before + records {
             if began.elapsed() > acknowledged + DELIVERED_WITHIN {

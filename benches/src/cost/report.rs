@@ -102,7 +102,11 @@ impl Cost {
             runs().fold((0, 0), |(bytes, records), run| (bytes + run.accepted, records + run.records));
         writeln!(
             text,
-            "cost of safety: otlp-grpc, {} records/request, {:.1} B/record, no compression on the wire, acks awaited, {} x {} in flight",
+            "cost of safety: otlp-grpc, {}, {} records/request, {:.1} B/record, no compression on the wire, acks awaited, {} x {} in flight",
+            match settings.rate {
+                rate if rate > 0.0 => format!("{rate:.0} records/s offered"),
+                _ => "as fast as acknowledged".to_owned(),
+            },
             settings.records_per_request,
             bytes as f64 / records as f64,
             settings.connections,

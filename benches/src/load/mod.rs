@@ -116,6 +116,8 @@ enum Client {
 struct Queue {
     bodies: Vec<Bytes>,
     next: AtomicUsize,
+    /// When the first is due, and how much later each of the others.
+    due: (Instant, Duration),
 }
 
 impl Load {
@@ -145,14 +147,22 @@ impl Load {
         Ok(Self { clients })
     }
 
-    /// Sends every body once and waits for every acknowledgement.
+    /// Sends every body once, as fast as they are acknowledged, and waits for every acknowledgement.
     ///
     /// # Errors
     /// A request was refused for good, or for longer than [`RETRY_FOR`], or the connection broke.
     pub async fn send(&mut self, bodies: Vec<Bytes>) -> Result<Sent> {
-        let queue = Arc::new(Queue { bodies, next: AtomicUsize::new(0) });
-        let mut workers = JoinSet::new();
+        self.send_every(Duration::ZERO, bodies).await
+    }
+
+    /// The same, but no faster than one every `period`.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub async fn send_every(&mut self, period: Duration, bodies: Vec<Bytes>) -> Result<Sent> {
         let started = Instant::now();
+        let queue = Arc::new(Queue { bodies, next: AtomicUsize::new(0), due: (started, period) });
+        let mut workers = JoinSet::new();
         for client in self.clients.drain(..) {
             workers.spawn(work(client, Arc::clone(&queue)));
         }
@@ -172,7 +182,13 @@ impl Load {
 async fn work(mut client: Client, queue: Arc<Queue>) -> Result<(Client, Vec<u64>, u64)> {
     let mut latencies = Vec::new();
     let mut retries = 0;
-    while let Some(body) = queue.bodies.get(queue.next.fetch_add(1, Ordering::Relaxed)) {
+    loop {
+        let number = queue.next.fetch_add(1, Ordering::Relaxed);
+        let Some(body) = queue.bodies.get(number) else { break };
+        let (first, period) = queue.due;
+        if !period.is_zero() {
+            tokio::time::sleep_until((first + period * number as u32).into()).await;
+        }
         let started = Instant::now();
         loop {
             let attempt = tokio::time::timeout(ANSWER_WITHIN, client.send(body.clone())).await;
