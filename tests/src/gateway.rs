@@ -154,7 +154,17 @@ impl Gateway {
 
     /// Asks the gateway to drain and end (SIGTERM); returns its exit status and the last line of its log.
     pub fn sigterm_and_wait(&mut self) -> Result<(ExitStatus, String)> {
-        process::signal(self.pid()?, "TERM")?;
+        self.sigterm()?;
+        self.wait_for_end()
+    }
+
+    /// Asks the gateway to drain and end (SIGTERM).
+    pub fn sigterm(&self) -> Result<()> {
+        process::signal(self.pid()?, "TERM")
+    }
+
+    /// Waits for a gateway that was asked to end; returns its exit status and the last line of its log.
+    pub fn wait_for_end(&mut self) -> Result<(ExitStatus, String)> {
         let status = wait_until("the gateway's end", STOP_TIMEOUT, || self.try_wait())?;
         self.running = None;
         Ok((status, self.last_line()))

@@ -66,7 +66,14 @@ async fn serve(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode
     }
     let ledger = Arc::clone(&graph.ledger);
     let journal = graph.journal.clone();
-    let settled = Graph::drain(graph, drain.deadline.0).await;
+    let settled = tokio::select! {
+        settled = Graph::drain(graph, drain.deadline.0) => settled,
+        _ = signals.end() => {
+            // As after `kill -9`: clients that wait have no answer, and what the journal keeps is there for the next start.
+            tracing::warn!("one more signal: what is on its way is given up");
+            false
+        }
+    };
     heartbeat.abort();
     let balanced = close_books(&ledger, journal.as_deref());
     Ok(if settled && balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -24,6 +24,7 @@ mod outage;
 mod poison;
 mod reload;
 mod replay;
+mod signals;
 mod slow;
 mod watch;
 mod world;
