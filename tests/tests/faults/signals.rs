@@ -1,6 +1,6 @@
 //! More than one signal to end.
 
-use crate::client::{Answer, client};
+use crate::client::client;
 use crate::event::Event;
 use forebay_tests::{Gateway, wait_until};
 use serde_json::Value;
@@ -26,7 +26,8 @@ const SOON: Duration = Duration::from_secs(10);
 fn a_second_signal_closes_the_door_and_one_more_ends_the_process() {
     let mut gateway = Gateway::start(CONFIG).unwrap();
     let ports = gateway.ports;
-    let waits = thread::spawn(move || client("json", ports).send(&Event::batch("json", 10)));
+    // Nobody answers it, which it takes a while to believe.
+    thread::spawn(move || client("json", ports).send(&Event::batch("json", 10)));
     let owes = || Ok((gateway.ledger()?.in_flight == 10.0).then_some(()));
     wait_until("a request under way", SOON, owes).unwrap();
     let is_open = || TcpStream::connect(("127.0.0.1", ports.json)).is_ok();
@@ -48,5 +49,4 @@ fn a_second_signal_closes_the_door_and_one_more_ends_the_process() {
         (&"ledger".into(), &false.into()),
         "it says what it gave up: {ledger}"
     );
-    assert!(matches!(waits.join().unwrap(), Answer::Nothing(_)));
 }
