@@ -5,7 +5,8 @@ use forebay_pipeline::budget::Exhausted;
 use forebay_pipeline::ledger::Told;
 use forebay_pipeline::receipt::Settled;
 use forebay_pipeline::wire::{Malformed, Rejected};
-use http::StatusCode;
+use http::{Request, StatusCode, Version};
+use http_body::Body;
 use std::time::Duration;
 use tonic::Code;
 
@@ -74,17 +75,35 @@ pub struct Fault {
     /// For the client to read.
     pub message: String,
     retry_after: Option<Duration>,
+    /// A part of the body was not read, so an HTTP/1.1 connection ends with the answer. A client that is not told so may send its next
+    /// request into the end of it.
+    is_last: bool,
 }
 
 impl Fault {
     /// A fault of this kind. A long message is cut.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: clip(message.into()), retry_after: None }
+        Self { kind, message: clip(message.into()), retry_after: None, is_last: false }
     }
 
     /// The request, or what it inflates to, is over `limit` bytes.
     pub fn too_large(limit: usize) -> Self {
         Self::new(Kind::TooLarge, format!("the request is over the limit of {limit} bytes"))
+    }
+
+    /// The same; `is_last` says whether the connection ends with its answer.
+    pub fn ending(self, is_last: bool) -> Self {
+        Self { is_last, ..self }
+    }
+
+    /// The same for a request of which nothing was read but its head.
+    pub fn unread<B: Body>(self, request: &Request<B>) -> Self {
+        self.ending(request.version() < Version::HTTP_2 && !request.body().is_end_stream())
+    }
+
+    /// Whether the connection ends with its answer.
+    pub fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// The status of a gRPC answer.

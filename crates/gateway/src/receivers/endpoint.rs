@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// A request may wait for a sink for this part of the time in which it must be answered. The rest is for what the wait was estimated too
 /// short by, and for the sink itself.
-const PATIENCE_PART: u32 = 8;
+const PATIENCE_PART: u32 = 32;
 
 /// Bounds on one request.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +113,7 @@ impl Endpoint {
     {
         // A client that asks before it sends has not sent what could be forgotten.
         let asks = request.headers().contains_key(http::header::EXPECT);
+        let is_http1 = request.version() < http::Version::HTTP_2;
         let mut chunks = Chunks::new(request.into_body(), self.bounds.body_timeout);
         let collected = match self.has_room() {
             Ok(()) => chunks.collect(self.budget(), self.bounds.max_bytes).await,
@@ -122,7 +123,9 @@ impl Endpoint {
             chunks.forget().await;
         }
         self.door.count_bytes(chunks.received());
-        self.inflate(collected?, coding).await
+        let is_last = is_http1 && !chunks.is_ended();
+        let payload = collected.map_err(|fault| fault.ending(is_last))?;
+        self.inflate(payload, coding).await
     }
 
     /// Inflates a payload if it is compressed.

@@ -114,7 +114,8 @@ impl JsonHttp {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let (format, coding) = accept(&self.path, request.method(), request.uri().path(), request.headers())?;
+        let accepted = accept(&self.path, request.method(), request.uri().path(), request.headers());
+        let (format, coding) = accepted.map_err(|fault| fault.unread(&request))?;
         let payload = self.endpoint.read(request, coding).await?;
         visit.counted();
         let message = self.endpoint.request(payload);

@@ -164,7 +164,7 @@ impl Listener {
         signals: Signals,
     ) -> Connections {
         let slots = Arc::new(Semaphore::new(config.max as usize));
-        let connections = Connections { max: config.max, slots: Arc::clone(&slots) };
+        let connections = Connections { receiver: self.receiver, max: config.max, slots: Arc::clone(&slots) };
         let server = Arc::new(Server { protocol, config, windows, handler, signals });
         let listener = Arc::new(self);
         task::supervise("listener", move || {
@@ -175,8 +175,9 @@ impl Listener {
 }
 
 /// The connections of one listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Connections {
+    pub receiver: &'static str,
     max: u32,
     slots: Arc<Semaphore>,
 }

@@ -23,7 +23,7 @@ use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::Ledger;
 use forebay_pipeline::rules::JsonRules;
 use json_http::JsonHttp;
-use listener::{Connections, Listener, Protocol, Signals, Swap};
+use listener::{Listener, Protocol, Signals, Swap};
 use otlp_grpc::OtlpGrpc;
 use otlp_http::OtlpHttp;
 use schemars::JsonSchema;
@@ -40,7 +40,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 pub use json_http::JsonConfig;
-pub use listener::{BindError, ConnectionConfig};
+pub use listener::{BindError, ConnectionConfig, Connections};
 pub use otlp::OtlpConfig;
 
 /// Receive windows of all connections together stay under the budget divided by this.
@@ -273,6 +273,11 @@ impl Started {
         if let (Some(swap), Some(handler)) = (&self.handlers.json, house.json()) {
             swap.put(handler);
         }
+    }
+
+    /// The connections of each listener.
+    pub fn connections(&self) -> &[Connections] {
+        &self.connections
     }
 
     /// The gRPC health service says NOT_SERVING from now on, so that clients that ask it go elsewhere.

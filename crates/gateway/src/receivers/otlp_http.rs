@@ -43,7 +43,8 @@ impl OtlpHttp {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let coding = accept(request.method(), request.uri().path(), request.headers())?;
+        let coding = accept(request.method(), request.uri().path(), request.headers());
+        let coding = coding.map_err(|fault| fault.unread(&request))?;
         let payload = self.endpoint.read(request, coding).await?;
         visit.counted();
         let message = self.endpoint.request(payload);

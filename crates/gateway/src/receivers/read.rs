@@ -16,7 +16,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 
 /// The rest of a body that is refused is read and forgotten if it has at most so many bytes and comes so soon.
 const MAX_FORGOTTEN_BYTES: u64 = 1 << 20;
-const FORGET_WITHIN: Duration = Duration::from_millis(250);
+const FORGET_WITHIN: Duration = Duration::from_secs(1);
 
 /// A smaller chunk is copied even if it is the whole body: it would pin the connection's read buffer (up to 64 KiB, see
 /// `listener`), which no lease counts.
@@ -33,6 +33,7 @@ pub struct Chunks<B> {
     deadline: Instant,
     received: u64,
     received_at_tick: u64,
+    is_ended: bool,
 }
 
 impl<B> Chunks<B>
@@ -44,12 +45,17 @@ where
         let now = Instant::now();
         let deadline = now + timeout;
         let tick = Box::pin(sleep_until(deadline.min(now + STALLED_AFTER)));
-        Self { body, tick, deadline, received: 0, received_at_tick: 0 }
+        Self { body, tick, deadline, received: 0, received_at_tick: 0, is_ended: false }
     }
 
     /// Bytes received so far, as they came over the wire.
     pub fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Whether all of it has been read.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended || self.body.is_end_stream()
     }
 
     /// The length that the request declares, if it does.
@@ -67,7 +73,10 @@ where
             tokio::select! {
                 biased;
                 frame = self.body.frame() => match frame {
-                    None => return Ok(None),
+                    None => {
+                        self.is_ended = true;
+                        return Ok(None);
+                    }
                     Some(Err(_)) => return Err(Fault::new(Kind::Cut, "the request ended early")),
                     Some(Ok(frame)) => {
                         if let Ok(chunk) = frame.into_data() && !chunk.is_empty() {

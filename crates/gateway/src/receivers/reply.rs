@@ -1,7 +1,7 @@
 //! The body of an answer, whoever gives it.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use std::error::Error;
@@ -84,6 +84,9 @@ pub fn http_fault(fault: &Fault, content_type: &'static str, bytes: Bytes) -> Re
     }
     if fault.kind == Kind::Method {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    if fault.is_last() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }

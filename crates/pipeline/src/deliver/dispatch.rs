@@ -171,6 +171,8 @@ impl Dispatcher {
         while self.has_slot() {
             let Some((destination, shares)) = self.lanes.take(&gather, now) else { break };
             self.busy += 1;
+            let is_full = self.lanes.lane(&destination).len() > 0;
+            self.pace.launched(is_full);
             let oldest = shares.iter().map(|queued| queued.share.body.arrived).min().unwrap_or_default();
             let encode = attempt::encode(Arc::clone(&self.context), Arc::clone(&destination), shares);
             let encode = async move { Step::Encoded(encode.await) };

@@ -81,6 +81,22 @@ async fn too_large_is_413_by_its_declared_length_alone() {
     let answer = wire.answer().await;
     assert_eq!((answer.status, answer.status_message().code), (413, 8));
     assert!(!answer.head.contains("retry-after"));
+    // The body was not read, so nothing more can be asked on this connection.
+    assert!(answer.head.contains("connection: close\r\n"), "{}", answer.head);
+}
+
+#[tokio::test]
+async fn a_connection_whose_request_was_read_and_refused_goes_on() {
+    let house = house_with(Mood::Delivers, 4096, |_| ()).await;
+    let mut wire = Wire::connect(house.http()).await;
+    for _ in 0..3 {
+        let others = house.intake.budget().lease(4096).unwrap();
+        let answer = wire.request(POST, PROTOBUF, &logs(10).encode_to_vec()).await;
+        assert_eq!(answer.status, 503);
+        assert!(!answer.head.contains("connection: close"), "{}", answer.head);
+        drop(others);
+        assert_eq!(wire.request(POST, PROTOBUF, &logs(1).encode_to_vec()).await.status, 200);
+    }
 }
 
 #[tokio::test]
