@@ -8,6 +8,7 @@ use crate::ledger::{Account, Ledger};
 use crate::route::Template;
 use crate::time::{TimestampWriter, hour_of};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ pub const ROUTE: &str = "dead_letters";
 /// Keeps letters in a sink; the directory has those that the sink refuses.
 #[derive(Debug)]
 pub struct DeadLetterSink {
-    handle: Handle,
+    handle: Mutex<Handle>,
     index: Template,
     account: Arc<Account>,
     replay: Replay,
@@ -41,7 +42,12 @@ impl DeadLetterSink {
     ) -> Result<Self, String> {
         let index = Template::parse(&target.index)?;
         let account = ledger.account(&target.sink, ROUTE);
-        Ok(Self { handle, index, account, replay: Replay::new(budget)?, otherwise })
+        Ok(Self { handle: Mutex::new(handle), index, account, replay: Replay::new(budget)?, otherwise })
+    }
+
+    /// Has letters from now on delivered by `handle`. Those that the one before could not deliver are buried again by whoever owes them.
+    pub fn send_through(&self, handle: Handle) {
+        *self.handle.lock() = handle;
     }
 
     /// The letter as a document, under an id made of what it says: buried again after a lost answer, it is there once.
@@ -74,12 +80,13 @@ impl DeadLetterSink {
 impl DeadLetters for DeadLetterSink {
     fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<(), BuryError>> {
         Box::pin(async move {
+            let handle = self.handle.lock().clone();
             let mut receipts = Vec::with_capacity(letters.len());
             for letter in letters {
                 let document = self.document(letter)?;
                 let shared = self.replay.share(&document, &self.account);
                 let (share, receipt) = shared.map_err(|error| BuryError::Unsent(error.to_string()))?;
-                self.handle.send(share).await;
+                handle.send(share).await;
                 receipts.push(receipt);
             }
             let mut refused = Vec::new();

@@ -195,13 +195,17 @@ impl Head {
             plan: u32_at(40),
             records: u32_at(44),
         };
+        let spare = u16_at(54);
+        if usize::from(spare) * ALIGNMENT > MAX_BLOCK_BYTES {
+            return Err(BadFrame::Unknown);
+        }
         Ok(Self {
             sequence: u64_at(8),
             label,
             zstd: head[7] & FLAG_ZSTD != 0,
             stored_len: u32_at(48),
             receiver_len: u16_at(52),
-            spare: u16_at(54),
+            spare,
             body_len: u32_at(56),
             sum: u32_at(60),
             salt: u64_at(64),

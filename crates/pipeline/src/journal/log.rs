@@ -230,6 +230,15 @@ impl<S: Storage> Log<S> {
         if most > max { Err(AppendError::Full { used, max }) } else { Ok(()) }
     }
 
+    /// Bytes that the segment takes that the next frame goes to, before it is full.
+    pub fn segment_left(&self) -> u64 {
+        let written = self.writer.as_ref().and(self.segments.back()).map_or(0, |last| last.len);
+        match self.config.segment_bytes.saturating_sub(written) {
+            0 => self.config.segment_bytes,
+            left => left,
+        }
+    }
+
     /// Writes these bodies, all or none, and says where they stand. They are durable after the next [`sync`](Self::sync).
     /// Behind the last one zeros fill the block.
     ///

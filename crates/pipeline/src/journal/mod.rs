@@ -188,6 +188,11 @@ impl<S: Storage> Journal<S> {
         self.log.has_room(frames)
     }
 
+    /// Of [`Log::segment_left`].
+    pub fn segment_left(&self) -> u64 {
+        self.log.segment_left()
+    }
+
     /// Of [`Log::check_place`].
     ///
     /// # Errors

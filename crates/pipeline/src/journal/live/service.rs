@@ -122,6 +122,7 @@ impl Service {
             sync_interval: config.sync_interval.0,
             synced_at: std::time::Instant::now(),
             newest: 0,
+            closes: false,
         };
         let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(|| writer.run())?;
         let service = Self {

@@ -108,10 +108,17 @@ impl Tap {
         })
     }
 
-    /// Waits for room for so many bytes, if the sink keeps up: it soon has some then, and what does not find any must be read from disk
-    /// and checked once more.
+    /// What a body weighs in the window.
+    pub(super) fn weight(body: &Body) -> usize {
+        body.lease.bytes() + OVERHEAD_BYTES
+    }
+
+    /// Waits for room for so many bytes of its own, if the sink keeps up: it soon has some then, and what does not find any must be read
+    /// from disk and checked once more.
     pub(super) fn wait_for_room(&self, bytes: usize, until: std::time::Instant) {
-        let bytes = bytes.min(self.window);
+        if bytes == 0 || bytes > self.window {
+            return;
+        }
         let mut flow = self.flow.lock();
         while flow.caught_up && !self.fits(&flow, bytes) {
             if self.eased.wait_until(&mut flow, until).timed_out() {
@@ -136,7 +143,7 @@ impl Tap {
         if !flow.caught_up {
             return;
         }
-        let bytes = body.lease.bytes() + OVERHEAD_BYTES;
+        let bytes = Self::weight(body);
         if flow.parked.len() >= MAX_PARKED {
             flow.caught_up = false;
             return;
@@ -183,7 +190,7 @@ impl Tap {
         again: bool,
     ) {
         let parcels = Parcels::of(&body.index);
-        let bytes = body.lease.bytes() + OVERHEAD_BYTES;
+        let bytes = Self::weight(&body);
         let Some(sink) = rules.sinks().iter().position(|name| *name == self.sink) else {
             return self.finish(position.sequence);
         };

@@ -7,6 +7,7 @@ use super::keeping::Unkept;
 use super::lag;
 use super::service::Published;
 use super::stats::JournalStats;
+use super::tap::Tap;
 use crate::admit::{Outlet, Tally};
 use crate::body::Body;
 use crate::budget::Lease;
@@ -32,6 +33,8 @@ use tokio::sync::oneshot;
 const GROUP_BYTES: u64 = 16 << 20;
 /// How long a group waits for sinks that keep up to have room for it, before they are left to find it on disk.
 const HAND_ON_PATIENCE: Duration = Duration::from_millis(20);
+/// How long the writer sleeps at once while a group gathers.
+const LONGEST_NAP: Duration = Duration::from_millis(10);
 /// How often the cursors are made durable: what a restart sends again at most.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// The same while the journal is full, so that what sinks have finished makes room soon.
@@ -72,7 +75,6 @@ struct Gathered {
     jobs: Vec<Job>,
     /// Who waits for a checkpoint.
     asked: Vec<SyncSender<bool>>,
-    closes: bool,
 }
 
 /// The writer's side of the journal.
@@ -88,6 +90,8 @@ pub(super) struct Writer<S: Storage> {
     pub synced_at: Instant,
     /// The newest segment that is known, by its first frame.
     pub newest: u64,
+    /// It is to end after what it has taken.
+    pub closes: bool,
 }
 
 impl<S: Storage> Writer<S> {
@@ -96,77 +100,73 @@ impl<S: Storage> Writer<S> {
         let mut checkpoint_at = Instant::now() + CHECKPOINT_EVERY;
         loop {
             let wait = checkpoint_at.saturating_duration_since(Instant::now());
-            let closes = match self.tasks.recv_timeout(wait) {
+            match self.tasks.recv_timeout(wait) {
                 Ok(Task::Keep(first)) => {
-                    let closes = self.guarded(*first);
+                    self.guarded(*first);
                     if self.rolled() {
                         // A file is full: perhaps another can go, or some sink is too far behind.
                         checkpoint_at = Instant::now();
                     }
-                    closes
                 }
                 Ok(Task::Checkpoint(done)) => {
                     // Whoever asked may have lost its patience.
                     let _ = done.send(self.checkpoint());
-                    false
                 }
-                Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => true,
-                Err(RecvTimeoutError::Timeout) => false,
-            };
-            if closes || checkpoint_at <= Instant::now() {
+                Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => self.closes = true,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.closes || checkpoint_at <= Instant::now() {
                 self.checkpoint();
                 let is_full = self.stats.full.load(Relaxed) || self.stats.waits_for.lock().is_some();
                 checkpoint_at =
                     Instant::now() + if is_full { CHECKPOINT_WHEN_FULL } else { CHECKPOINT_EVERY };
             }
-            if closes {
+            if self.closes {
                 return;
             }
         }
     }
 
     /// Keeps a group, and survives its panic: those in it are told to try again, and the log is opened anew, as after a restart.
-    fn guarded(&mut self, first: Job) -> bool {
-        let kept = catch_unwind(AssertUnwindSafe(|| self.group(first)));
-        kept.unwrap_or_else(|_| {
-            task::count_panic();
-            tracing::error!("the journal's writer panicked");
-            while let Err(error) = self.journal.reopen() {
-                self.failed(&error);
-                std::thread::sleep(REOPEN_PAUSE);
-            }
-            let mut published = self.published.lock();
-            published.extents = self.journal.extents();
-            published.end = self.journal.next();
-            // What became durable without being handed on is on disk.
-            published.taps.iter().for_each(|tap| tap.fall_behind());
-            task::count_restart();
-            false
-        })
+    fn guarded(&mut self, first: Job) {
+        if catch_unwind(AssertUnwindSafe(|| self.group(first))).is_ok() {
+            return;
+        }
+        task::count_panic();
+        tracing::error!("the journal's writer panicked");
+        while let Err(error) = self.journal.reopen() {
+            self.failed(&error);
+            std::thread::sleep(REOPEN_PAUSE);
+        }
+        let mut published = self.published.lock();
+        published.extents = self.journal.extents();
+        published.end = self.journal.next();
+        // What became durable without being handed on is on disk.
+        published.taps.iter().for_each(|tap| tap.fall_behind());
+        task::count_restart();
     }
 
-    /// Keeps what has gathered, `first` and those behind it. Returns whether it is to end then.
-    fn group(&mut self, first: Job) -> bool {
+    /// Keeps what gathers, `first` and those behind it.
+    fn group(&mut self, first: Job) {
         planted::pass("writer");
-        // A sink that the cursors on disk do not know would begin, after a crash, behind what is answered for now.
+        let Gathered { jobs, asked } = self.gather(first);
+        // A sink that the cursors on disk do not know would begin, after a crash, behind what is answered for now. Asked when all have
+        // gathered: one of them may have come under the rules that brought the sink.
         if !self.stats.anchored.load(Relaxed) && !self.checkpoint() {
-            refuse([first], &Unkept::Failed { reason: "the cursors cannot be written".to_owned() });
-            return false;
+            refuse(jobs, &Unkept::Failed { reason: "the cursors cannot be written".to_owned() });
+        } else if !jobs.is_empty() {
+            self.keep(jobs);
         }
-        let gathered = self.gather(first);
-        if !gathered.jobs.is_empty() {
-            self.keep(gathered.jobs);
-        }
-        for done in gathered.asked {
+        for done in asked {
             let _ = done.send(self.checkpoint());
         }
-        gathered.closes
     }
 
-    /// Takes what waits, as far as there is room for it. After a sync it lets more gather for a while, since each costs the same however
-    /// much it makes durable.
+    /// Takes what waits, as far as there is room for it, and what comes until the next sync may begin: each costs the same however much it
+    /// makes durable.
     fn gather(&mut self, first: Job) -> Gathered {
-        std::thread::sleep((self.synced_at + self.sync_interval).saturating_duration_since(Instant::now()));
+        let until = self.synced_at + self.sync_interval;
+        let most = self.journal.segment_left().min(GROUP_BYTES);
         let mut gathered = Gathered::default();
         let mut frames = 0;
         let mut next = Some(first);
@@ -179,23 +179,33 @@ impl<S: Storage> Writer<S> {
                 }
                 Err(full) => refuse([job], &self.unkept(full)),
             }
-            if frames >= GROUP_BYTES {
+            if frames >= most {
                 break;
             }
-            next = match self.tasks.try_recv() {
-                Ok(Task::Keep(job)) => Some(*job),
-                Ok(Task::Close) => {
-                    gathered.closes = true;
-                    None
-                }
-                Ok(Task::Checkpoint(done)) => {
-                    gathered.asked.push(done);
-                    None
-                }
-                Err(_) => None,
-            };
+            next = self.next_job(until, &mut gathered.asked);
         }
         gathered
+    }
+
+    /// The next job that is there or comes before `until`; none if something else comes.
+    fn next_job(&mut self, until: Instant, asked: &mut Vec<SyncSender<bool>>) -> Option<Job> {
+        loop {
+            match self.tasks.try_recv() {
+                Ok(Task::Keep(job)) => return Some(*job),
+                Ok(Task::Checkpoint(done)) => asked.push(done),
+                Ok(Task::Close) => self.closes = true,
+                Err(_) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return None;
+                    }
+                    // Not woken by each of those that come: one look at all of them is cheaper.
+                    std::thread::sleep(left.min(LONGEST_NAP));
+                    continue;
+                }
+            }
+            return None;
+        }
     }
 
     /// Writes a group and makes it durable, and only then hands it on and answers for it.
@@ -216,10 +226,7 @@ impl<S: Storage> Writer<S> {
         if self.stats.failing.swap(false, Relaxed) {
             tracing::info!("the journal is being written again");
         }
-        let bytes = jobs.iter().map(|job| job.body.lease.bytes()).sum();
-        let taps = self.published.lock().taps.clone();
-        let until = Instant::now() + HAND_ON_PATIENCE;
-        taps.iter().for_each(|tap| tap.wait_for_room(bytes, until));
+        self.wait_for_sinks(&jobs);
         self.hand_on(jobs.into_iter().zip(positions));
     }
 
@@ -242,6 +249,16 @@ impl<S: Storage> Writer<S> {
         }
         self.stats.failing.store(true, Relaxed);
         Unkept::Failed { reason: error.to_string() }
+    }
+
+    /// Gives sinks that keep up a moment to make room for what is theirs.
+    fn wait_for_sinks(&self, jobs: &[Job]) {
+        let taps = self.published.lock().taps.clone();
+        let until = Instant::now() + HAND_ON_PATIENCE;
+        for tap in taps {
+            let theirs = jobs.iter().filter(|job| job.is_for(&tap.sink));
+            tap.wait_for_room(theirs.map(|job| Tap::weight(&job.body)).sum(), until);
+        }
     }
 
     /// Hands on and answers for what is durable.
@@ -323,6 +340,12 @@ impl<S: Storage> Writer<S> {
 }
 
 impl Job {
+    /// Whether a sink owes something of it.
+    fn is_for(&self, sink: &str) -> bool {
+        let shares = self.rules.shares_per_sink(Duty::Required, &self.parcels);
+        self.rules.sinks().iter().zip(shares).any(|(name, shares)| shares > 0 && **name == *sink)
+    }
+
     fn entry(&self) -> Entry<'_> {
         let packed = self.packed.as_ref().map(|(bytes, _)| bytes.as_slice());
         Entry {

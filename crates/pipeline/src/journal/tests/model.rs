@@ -187,6 +187,8 @@ impl Model {
             self.mix.failed += 1;
             return;
         };
+        let end = pending.last().map_or(0, |(_, position)| position.offset + u64::from(position.len));
+        assert!(end.is_multiple_of(CONFIG.block_bytes as u64), "{end}: a block is written twice");
         for (id, position) in pending.into_iter().filter(|(_, position)| position.sequence < durable) {
             self.mix.acknowledged += 1;
             for at in 0..SINKS.len() {

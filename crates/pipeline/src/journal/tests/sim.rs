@@ -82,7 +82,12 @@ pub(super) struct Sim(Arc<Mutex<State>>);
 pub(super) struct SimFile {
     folder: Sim,
     inode: usize,
+    /// Appended and not in the file yet.
+    staged: Vec<u8>,
 }
+
+/// So much is held back before it is written, as by a real folder's files.
+const STAGED_BYTES: usize = 400;
 
 impl Sim {
     pub(super) fn new(seed: u64) -> Self {
@@ -256,7 +261,7 @@ impl Storage for Sim {
         // Whatever is written now is written anew.
         state.inodes[inode].data.clear();
         state.inodes[inode].forgotten.clear();
-        Ok(SimFile { folder: self.clone(), inode })
+        Ok(SimFile { folder: self.clone(), inode, staged: Vec::new() })
     }
 
     fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Vec<u8>> {
@@ -273,7 +278,7 @@ impl Storage for Sim {
         let mut state = self.0.lock();
         state.trial()?;
         let inode = state.inode(name)?;
-        state.inodes[inode].data.truncate(len as usize);
+        state.inodes[inode].data.resize(len as usize, 0);
         state.inodes[inode].sync();
         Ok(())
     }
@@ -312,12 +317,13 @@ impl Storage for Sim {
     }
 }
 
-impl Appender for SimFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+impl SimFile {
+    fn write_out(&mut self) -> io::Result<()> {
         let mut state = self.folder.0.lock();
         state.counts.writes += 1;
         let was_off = state.is_off();
         let fails = state.fails();
+        let bytes = std::mem::take(&mut self.staged);
         let written = if was_off {
             0
         } else if fails {
@@ -328,6 +334,13 @@ impl Appender for SimFile {
         state.inodes[self.inode].data.extend_from_slice(&bytes[..written]);
         if fails { Err(refused()) } else { Ok(()) }
     }
+}
+
+impl Appender for SimFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.staged.extend_from_slice(bytes);
+        if self.staged.len() < STAGED_BYTES { Ok(()) } else { self.write_out() }
+    }
 
     /// One write, as a real folder does it.
     fn append_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
@@ -335,6 +348,7 @@ impl Appender for SimFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
+        self.write_out()?;
         let mut state = self.folder.0.lock();
         state.counts.syncs += 1;
         if state.lies.0 {
