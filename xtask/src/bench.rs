@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: the end-to-end bench around the binary as it is shipped.
 
 use crate::command;
+use crate::report::Outcome;
 use anyhow::{Context, Result};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -28,6 +29,20 @@ pub fn run(options: &Options) -> Result<()> {
 /// As [`run`].
 pub fn run_mode(mode: &str, options: &Options) -> Result<()> {
     start(Some(mode), options)
+}
+
+/// A short overload, as a step of the tests, around the gateway that they have built anyhow. Its figures say nothing; their ratios do,
+/// with more room than the full run leaves.
+///
+/// # Errors
+/// As [`run`], or the gateway did worse than it must.
+pub fn overload_slice() -> Result<Outcome> {
+    let build = ["build", "--quiet", "--package", "forebay", "--package", "forebay-bench", "--bins"];
+    command::show(&mut command::cargo(&build))?;
+    let mut bench = Command::new(command::built("dev", "forebay-bench"));
+    bench.args(["overload", "--rounds", "3", "--seconds", "8", "--capacity-seconds", "6", "--least", "0.85"]);
+    command::show(bench.arg("--gateway").arg(command::built("dev", "forebay")))?;
+    Ok(Outcome::Passed)
 }
 
 fn start(mode: Option<&str>, options: &Options) -> Result<()> {

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: everything that decides whether a change is good.
 
 use crate::report::{Outcome, Report};
-use crate::{command, docs, fuzz, guard, planted, setup};
+use crate::{bench, command, docs, fuzz, guard, planted, setup};
 use anyhow::Result;
 use std::process::Command;
 
@@ -45,6 +45,7 @@ pub fn run(options: &Options) -> bool {
     if whole {
         report.step("generated pages", || docs::check().map(|()| Outcome::Passed));
         report.step("instruction guard", guard::check);
+        report.step("overload slice", bench::overload_slice);
         report.step("planted bugs", || match (options.all, ready) {
             (true, true) => planted::slice(),
             (true, false) => skipped("setup failed"),

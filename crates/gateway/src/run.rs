@@ -33,7 +33,10 @@ pub fn run(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode> {
             blueprint.settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize()),
         "starting"
     );
-    runtime.block_on(serve(blueprint, source))
+    let code = runtime.block_on(serve(blueprint, source));
+    // What still reads or writes a disk that hangs must not keep the process here.
+    runtime.shutdown_background();
+    code
 }
 
 /// Takes all the file descriptors that the system grants: the usual soft limit of 1024 is less than the connections that one
@@ -60,15 +63,18 @@ async fn serve(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode
     graph.started.fail_health().await;
     let drain = graph.settings.drain.clone();
     tracing::info!(signal = name, door_open = %drain.door_open, deadline = %drain.deadline, "draining");
-    tokio::select! {
-        () = tokio::time::sleep(drain.door_open.0) => {}
-        _ = signals.end() => tracing::warn!("a second signal: the door closes now"),
-    }
+    let is_hurried = tokio::select! {
+        () = tokio::time::sleep(drain.door_open.0) => false,
+        _ = signals.end() => {
+            tracing::warn!("a second signal: the door closes now");
+            true
+        }
+    };
     let ledger = Arc::clone(&graph.ledger);
     let journal = graph.journal.clone();
     let settled = tokio::select! {
         settled = Graph::drain(graph, drain.deadline.0) => settled,
-        _ = signals.end() => {
+        () = signals.enough(is_hurried) => {
             // As after `kill -9`: clients that wait have no answer, and what the journal keeps is there for the next start.
             tracing::warn!("one more signal: what is on its way is given up");
             false
@@ -101,6 +107,19 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+impl Signals {
+    /// The third signal; `is_second_here` if the second has come already.
+    async fn enough(&mut self, is_second_here: bool) {
+        if !is_second_here {
+            self.end().await;
+            tracing::warn!(
+                "a second signal: the door is closed already; one more gives up what is on its way"
+            );
+        }
+        self.end().await;
     }
 }
 

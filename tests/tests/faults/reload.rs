@@ -1,8 +1,11 @@
 //! The configuration changes under load: nobody is cut off, nothing is lost, and a bad file changes nothing.
 
+use crate::client::{Answer, client};
+use crate::event::Event;
 use crate::load::{Load, Shape, Tally};
 use crate::world::{Config, node, settled_ledger, stored_ids};
 use forebay_tests::{Gateway, process, wait_until};
+use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -100,6 +103,37 @@ fn routes_and_sinks_change_under_load() {
 #[test]
 fn routes_and_sinks_change_under_load_with_a_journal() {
     under_load("reload-durable", "acknowledge: durable\njournal: {path: \"{dir}/journal\"}\n");
+}
+
+/// The sink that keeps dead letters is found elsewhere from now on, and so are they.
+#[test]
+fn letters_follow_the_sink_that_keeps_them() {
+    let node = node();
+    let (index, kept) = ("project-ai-reload-letters", "forebay-dead-letters-reload");
+    node.put(&format!("/{index}"), &json!({"mappings": {"properties": {"status": {"type": "integer"}}}}))
+        .unwrap();
+    let nowhere = "http://127.0.0.1:9";
+    let config = Config {
+        letters: "to: {sink: keep, index: forebay-dead-letters-reload}",
+        // Closes the sink's settings, and opens another's.
+        sink: format!("timeout: 9s}}\n  keep: {{type: elasticsearch, endpoints: [\"{nowhere}\"]"),
+        ack_timeout: "4s",
+        ..Config::new(&node.url(), index)
+    };
+    let gateway = config.start();
+    let mut events = Event::batch("reload-letters", 2);
+    events[0].poisoned = true;
+    let mut client = client("otlp_grpc", gateway.ports);
+    assert!(matches!(client.send(&events), Answer::Again { .. }), "the letter can be kept nowhere");
+    let text = fs::read_to_string(file(&gateway)).unwrap();
+    change(&gateway, &text.replace(nowhere, &node.url()), true, "done");
+    client.send(&events).taken();
+    gateway.balanced_ledger(WAIT).unwrap();
+    node.refresh().unwrap();
+    // The arrival that waited may have been given up with its client.
+    let letters = node.documents(kept, "*", 10).unwrap().len();
+    assert!((1..=2).contains(&letters), "{letters}");
+    assert_eq!(stored_ids(&node, index).len(), 1);
 }
 
 /// With a journal, a sink that is owed something cannot be taken away.

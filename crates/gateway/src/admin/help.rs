@@ -60,6 +60,12 @@ const GAUGES: &[(&str, &str)] = &[
     ("forebay_journal_returned_requests", "The part of them that came back and waits for another try."),
     ("forebay_journal_window_used_bytes", "Memory that holds what is on its way from the journal."),
     ("forebay_dead_letters_bytes", "Bytes of dead letters on disk."),
+    ("forebay_dead_letters_max_bytes", "Bytes of them at which no more are taken."),
+    ("forebay_receiver_connections", "Connections that are open."),
+    (
+        "forebay_pressure",
+        "From 0 to 1: CPU used of that allowed since the last look, or memory budget used while no sink is slow.",
+    ),
     ("forebay_memory_budget_bytes", "Bytes that payloads may hold."),
     ("forebay_memory_budget_used_bytes", "Bytes that payloads hold."),
     (
@@ -67,6 +73,8 @@ const GAUGES: &[(&str, &str)] = &[
         "When the present configuration was reloaded; 0 for never.",
     ),
     ("forebay_process_start_time_seconds", "When this process started."),
+    ("forebay_process_cpu_seconds_total", "User and system time of this process."),
+    ("forebay_process_resident_memory_bytes", "Memory of this process that is really there."),
     ("forebay_build_info", "1, with the version as a label."),
 ];
 

@@ -2,9 +2,11 @@
 //! scrape, so that a record costs no label look-up.
 
 use super::help;
+use super::process::{self, Process};
 use crate::graph::{Graph, Live, Reloads};
+use crate::receivers::Connections;
 use forebay_pipeline::dead_letter::DeadLetterDir;
-use forebay_pipeline::deliver::RetryKind;
+use forebay_pipeline::deliver::{DeliveryState, RetryKind};
 use forebay_pipeline::journal::Service;
 use forebay_pipeline::ledger::{Ledger, Outcome, Told};
 use metrics::{Label, counter, gauge, with_local_recorder};
@@ -13,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// Renders `/metrics`.
 pub struct Exporter {
@@ -24,7 +27,10 @@ pub struct Exporter {
     /// The sinks of the page before, so that one that is gone does not seem to go on.
     shown: Mutex<Vec<Arc<str>>>,
     dead_letters: Arc<DeadLetterDir>,
+    max_letter_bytes: u64,
     journal: Option<Arc<Service>>,
+    connections: Vec<Connections>,
+    looks: Process,
 }
 
 impl fmt::Debug for Exporter {
@@ -46,7 +52,10 @@ impl Exporter {
             reloads: Arc::clone(&graph.reloads),
             shown: Mutex::default(),
             dead_letters: Arc::clone(&graph.dead_letters),
+            max_letter_bytes: graph.settings.dead_letters.max_bytes.0,
             journal: graph.journal.clone(),
+            connections: graph.started.connections().to_vec(),
+            looks: Process::new(),
         };
         with_local_recorder(&exporter.recorder, || {
             help::describe();
@@ -65,6 +74,7 @@ impl Exporter {
             self.deliveries();
             self.journal();
             self.process();
+            self.pressure();
         });
         self.handle.render()
     }
@@ -195,6 +205,13 @@ impl Exporter {
         let letters = self.dead_letters.stats();
         counter!("forebay_dead_letters_total").absolute(letters.letters.load(Relaxed));
         gauge!("forebay_dead_letters_bytes").set(letters.bytes.load(Relaxed) as f64);
+        gauge!("forebay_dead_letters_max_bytes").set(self.max_letter_bytes as f64);
+        for connections in &self.connections {
+            gauge!("forebay_receiver_connections", "receiver" => connections.receiver)
+                .set(connections.open().saturating_sub(1) as f64);
+        }
+        gauge!("forebay_process_cpu_seconds_total").set(process::cpu_time().as_secs_f64());
+        gauge!("forebay_process_resident_memory_bytes").set(process::resident_bytes() as f64);
         let intake = Arc::clone(&self.live.read().intake);
         let budget = intake.budget();
         gauge!("forebay_memory_budget_bytes").set(budget.limit() as f64);
@@ -210,6 +227,24 @@ impl Exporter {
         counter!("forebay_task_restarts_total").absolute(forebay_pipeline::task::restarts());
     }
 }
+
+impl Exporter {
+    /// How near this process is to what it can do itself. Memory counts only while every sink is well and keeps up: what a slow sink
+    /// leaves in memory is not made less by another process.
+    fn pressure(&self) {
+        let live = Arc::clone(&self.live.read());
+        let is_held_up = live
+            .handles
+            .iter()
+            .any(|(_, handle)| handle.stats().state() != DeliveryState::Ok || handle.wait() > HELD_UP_AFTER);
+        let budget = live.intake.budget();
+        let memory = if is_held_up { 0.0 } else { budget.used() as f64 / budget.limit() as f64 };
+        gauge!("forebay_pressure").set(self.looks.busy().max(memory).min(1.0));
+    }
+}
+
+/// A sink that newcomers would have to wait for longer than this is what holds things up.
+const HELD_UP_AFTER: Duration = Duration::from_millis(100);
 
 /// The values of the `state` label.
 const STATES: [&str; 3] = ["ok", "retrying", "blocked"];

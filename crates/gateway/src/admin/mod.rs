@@ -2,6 +2,7 @@
 
 mod help;
 mod metrics;
+mod process;
 
 pub use metrics::Exporter;
 

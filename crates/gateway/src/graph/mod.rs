@@ -1,5 +1,6 @@
 //! The running gateway: checked on paper ([`Blueprint`]), started, reloaded, drained.
 
+mod letters;
 mod reload;
 mod start;
 
@@ -10,13 +11,14 @@ use crate::receivers;
 use crate::settings::Settings;
 use forebay_pipeline::admit::{Intake, Outlet};
 use forebay_pipeline::budget::Budget;
-use forebay_pipeline::dead_letter::{DeadLetterDir, DeadLetters};
+use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{DeliveryState, Handle, Sink};
 use forebay_pipeline::ids::Mint;
 use forebay_pipeline::journal::Service;
 use forebay_pipeline::ledger::{Ledger, Outcome};
 use forebay_pipeline::route::Plan;
 use forebay_sinks::{BuildContext, SinkConfig};
+use letters::Letters;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +117,7 @@ pub struct Graph {
     pub settings: Settings,
     pub ledger: Arc<Ledger>,
     pub dead_letters: Arc<DeadLetterDir>,
-    letters: Option<(Arc<dyn DeadLetters>, Handle)>,
+    letters: Option<Letters>,
     pub journal: Option<Arc<Service>>,
     pub started: receivers::Started,
     pub live: Arc<RwLock<Arc<Live>>>,
@@ -151,8 +153,9 @@ impl Graph {
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             delivered &= running.outlet.handle.drain(left).await;
         }
-        if let Some((_, letters)) = &self.letters {
-            delivered &= letters.drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
+        if let Some(letters) = &self.letters {
+            delivered &=
+                letters.handle().drain(end.saturating_duration_since(tokio::time::Instant::now())).await;
         }
         for retiring in &self.retiring {
             retiring.abort();

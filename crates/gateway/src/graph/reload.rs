@@ -3,12 +3,17 @@
 //! Listeners and connections stay. What cannot be changed while running is refused, all of it, so that the file and the process never
 //! agree by half.
 
-use super::start::Foundation;
+use super::start::{Foundation, keeper};
 use super::{Blueprint, Graph, Live, Running};
 use crate::settings::Settings;
+use forebay_pipeline::deliver::Handle;
 use forebay_pipeline::task;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Letters that the delivery before could not keep within this time are buried again through the new one.
+const LETTERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// What became of reloads.
 #[derive(Debug, Default)]
@@ -38,6 +43,8 @@ impl Graph {
         if !reasons.is_empty() {
             return Err(reasons);
         }
+        let other_line = self.letters.as_ref().map_or(Ok(None), |letters| letters.other_line(&settings));
+        let other_line = other_line.map_err(|error| vec![format!("{error:#}")])?;
         let foundation = self.foundation();
         let is_same = settings.documents.promote == self.settings.documents.promote;
         let mut old = std::mem::take(&mut self.running);
@@ -72,7 +79,12 @@ impl Graph {
         *self.live.write() = Arc::new(Live::new(intake, &running));
         self.running = running;
         self.settings = settings;
-        self.retire(old);
+        let deadline = self.settings.drain.deadline.0;
+        old.into_iter().for_each(|old| self.retire(old.name, old.outlet.handle, deadline));
+        if let (Some(letters), Some(line)) = (&mut self.letters, other_line) {
+            let before = letters.change_to(line);
+            self.retire("dead_letters".into(), before, LETTERS_WITHIN);
+        }
         self.reloads.done.fetch_add(1, Relaxed);
         self.reloads.last.store(forebay_pipeline::time::now(), Relaxed);
         Ok(())
@@ -82,23 +94,19 @@ impl Graph {
         Foundation {
             ledger: Arc::clone(&self.ledger),
             budget: Arc::clone(&self.budget),
-            dead_letters: Arc::clone(&self.dead_letters),
-            letters: self.letters.clone(),
+            letters: keeper(self.letters.as_ref(), &self.dead_letters),
             mint: Arc::clone(&self.mint),
             journal: self.journal.clone(),
         }
     }
 
-    /// Lets sinks that are out of service deliver what they have.
-    fn retire(&mut self, old: Vec<Running>) {
+    /// Lets a sink that is out of service deliver what it has.
+    fn retire(&mut self, name: Arc<str>, handle: Handle, deadline: Duration) {
         self.retiring.retain(|retiring| !retiring.is_finished());
-        let deadline = self.settings.drain.deadline.0;
-        for Running { name, outlet, .. } in old {
-            self.retiring.push(task::spawn("retiring sink", async move {
-                let is_done = outlet.handle.drain(deadline).await;
-                tracing::info!(sink = %name, is_done, "a sink that was changed or removed has ended");
-            }));
-        }
+        self.retiring.push(task::spawn("retiring sink", async move {
+            let is_done = handle.drain(deadline).await;
+            tracing::info!(sink = %name, is_done, "a sink that was changed or removed has ended");
+        }));
     }
 
     /// Sinks that would go although the journal holds something for them.

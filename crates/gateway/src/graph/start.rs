@@ -1,5 +1,6 @@
 //! Starting: budget, dead letters, journal, deliveries, rules, intake, receivers, in this order.
 
+use super::letters::Letters;
 use super::{Blueprint, Graph, Live, Reloads, Running};
 use crate::memory;
 use crate::receivers;
@@ -7,14 +8,14 @@ use crate::settings::Settings;
 use anyhow::Context as _;
 use forebay_pipeline::admit::{Intake, Outlet};
 use forebay_pipeline::budget::Budget;
-use forebay_pipeline::dead_letter::{DeadLetterDir, DeadLetterSink, DeadLetters};
-use forebay_pipeline::deliver::{Delivery, Handle, Sink};
+use forebay_pipeline::dead_letter::{DeadLetterDir, DeadLetters};
+use forebay_pipeline::deliver::{Delivery, Sink};
 use forebay_pipeline::ids::Mint;
 use forebay_pipeline::journal::cursors::Found;
 use forebay_pipeline::journal::{JournalConfig, Service};
 use forebay_pipeline::ledger::Ledger;
 use forebay_pipeline::rules::Rules;
-use forebay_sinks::{BuildContext, SinkConfig};
+use forebay_sinks::SinkConfig;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,8 +38,9 @@ impl Blueprint {
             Some(config) => Some(open_journal(config, &settings, &budget, &ledger).await?),
             None => None,
         };
-        let letters = keep_letters(&settings, &budget, &dead_letters, &ledger)?;
-        let foundation = Foundation { ledger, budget, dead_letters, letters, mint: Arc::default(), journal };
+        let letters = Letters::start(&settings, &budget, &dead_letters, &ledger)?;
+        let keeper = keeper(letters.as_ref(), &dead_letters);
+        let foundation = Foundation { ledger, budget, letters: keeper, mint: Arc::default(), journal };
         let running: Vec<Running> = sinks
             .into_iter()
             .filter_map(|(name, sink)| {
@@ -52,7 +54,7 @@ impl Blueprint {
         let ledger = &foundation.ledger;
         let started =
             receivers::start(receivers, acknowledge, Arc::clone(&intake), ledger, closing.clone()).await?;
-        let Foundation { ledger, budget, dead_letters, letters, mint, journal } = foundation;
+        let Foundation { ledger, budget, mint, journal, .. } = foundation;
         let live = Arc::new(RwLock::new(Arc::new(Live::new(intake, &running))));
         let (retiring, reloads) = (Vec::new(), Arc::new(Reloads::default()));
         Ok(Graph {
@@ -85,9 +87,8 @@ impl Live {
 pub(super) struct Foundation {
     pub ledger: Arc<Ledger>,
     pub budget: Arc<Budget>,
-    pub dead_letters: Arc<DeadLetterDir>,
-    /// Where letters go first, if not to the directory, and the delivery that takes them there.
-    pub letters: Option<(Arc<dyn DeadLetters>, Handle)>,
+    /// What keeps dead letters.
+    pub letters: Arc<dyn DeadLetters>,
     pub mint: Arc<Mint>,
     pub journal: Option<Arc<Service>>,
 }
@@ -98,10 +99,7 @@ impl Foundation {
         let delivery = config.delivery().clone();
         let (window, pause) = (delivery.window_bytes.as_usize(), delivery.retry.max.0);
         let lag = delivery.lag.clone();
-        let letters = match &self.letters {
-            Some((letters, _)) => Arc::clone(letters),
-            None => Arc::clone(&self.dead_letters) as _,
-        };
+        let letters = Arc::clone(&self.letters);
         let handle = Delivery::start(Arc::clone(&name), sink, delivery, Arc::clone(&self.budget), letters);
         let outlet = Outlet { name: Arc::clone(&name), handle, window, pause, spare: Arc::default(), lag };
         Running { name, config, outlet }
@@ -131,28 +129,9 @@ impl Foundation {
     }
 }
 
-/// Where letters go, if not to the directory alone.
-fn keep_letters(
-    settings: &Settings,
-    budget: &Arc<Budget>,
-    directory: &Arc<DeadLetterDir>,
-    ledger: &Ledger,
-) -> anyhow::Result<Option<(Arc<dyn DeadLetters>, Handle)>> {
-    let Some(target) = &settings.dead_letters.to else { return Ok(None) };
-    let config = settings.sinks.get(&target.sink).context("the sink for dead letters is not configured")?;
-    let context = BuildContext { promote: settings.documents.promote.clone() };
-    let sink = config.build(&target.sink, &context).map_err(|faults| {
-        anyhow::anyhow!(
-            "the sink for dead letters: {}",
-            faults.into_iter().map(|fault| fault.message).collect::<String>()
-        )
-    })?;
-    let otherwise = Arc::clone(directory) as Arc<dyn DeadLetters>;
-    let (name, delivery) = (format!("{}/dead_letters", target.sink), config.delivery().clone());
-    let handle = Delivery::start(name.into(), sink, delivery, Arc::clone(budget), Arc::clone(&otherwise));
-    let letters = DeadLetterSink::new(target, handle.clone(), otherwise, ledger, Arc::clone(budget))
-        .map_err(|error| anyhow::anyhow!("dead letters: {error}"))?;
-    Ok(Some((Arc::new(letters), handle)))
+/// What keeps dead letters: a sink, or the directory.
+pub(super) fn keeper(letters: Option<&Letters>, directory: &Arc<DeadLetterDir>) -> Arc<dyn DeadLetters> {
+    letters.map_or_else(|| Arc::clone(directory) as _, Letters::keeper)
 }
 
 /// The memory budget. With a journal a part of it is for what the journal has to deliver.
