@@ -49,6 +49,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* An image's full name. Arguments: `image` (registry, repository, tag, digest) and `tag`, which is used without one. */}}
 {{- define "forebay.image" -}}
 {{- $tag := default .tag .image.tag | toString -}}
+{{- if not $tag -}}
+{{- fail (printf "the image %s needs a tag" .image.repository) -}}
+{{- end -}}
 {{- if eq $tag "latest" -}}
 {{- fail (printf "the tag `latest` of %s says nothing about what runs: name a version" .image.repository) -}}
 {{- end -}}
