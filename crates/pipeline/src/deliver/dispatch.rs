@@ -72,6 +72,9 @@ impl Dispatcher {
         room: usize,
     ) -> Self {
         let now = Instant::now();
+        let batch = &context.config.batch;
+        let gathering = if batch.min_bytes.as_usize() > 0 { batch.max_age.0 } else { Duration::ZERO };
+        context.stats.gathering_nanos.store(gathering.as_nanos() as u64, Relaxed);
         Self {
             limiter: Limiter::new(&context.config.concurrency),
             lanes: Lanes::new(Arc::clone(&context.stats)),
@@ -171,8 +174,6 @@ impl Dispatcher {
         while self.has_slot() {
             let Some((destination, shares)) = self.lanes.take(&gather, now) else { break };
             self.busy += 1;
-            let is_full = self.lanes.lane(&destination).len() > 0;
-            self.pace.launched(is_full);
             let oldest = shares.iter().map(|queued| queued.share.body.arrived).min().unwrap_or_default();
             let encode = attempt::encode(Arc::clone(&self.context), Arc::clone(&destination), shares);
             let encode = async move { Step::Encoded(encode.await) };
@@ -185,6 +186,7 @@ impl Dispatcher {
         self.lanes.sweep(now, horizon, !matches!(self.prepared, Prepared::Yes));
         self.sweep_at = now + SWEEP;
         self.pace.turn(now, &self.context.stats);
+        self.context.stats.lanes.store(self.lanes.waiting() as u64, Relaxed);
         self.is_stirred = false;
         self.publish_state();
         let on_the_way = self.flights.iter().filter_map(|flight| Some(flight.cargo()?.oldest)).min();

@@ -66,6 +66,11 @@ impl Lanes {
         self.lanes.entry(Arc::clone(destination)).or_default()
     }
 
+    /// Lanes in which something waits.
+    pub(super) fn waiting(&self) -> usize {
+        self.lanes.values().filter(|lane| lane.len() > 0).count()
+    }
+
     /// The next payload's shares, from the lane whose turn it is. They count as in flight from now on.
     pub(super) fn take(&mut self, gather: &Gather, now: Instant) -> Option<(Arc<str>, Vec<Queued>)> {
         for _ in 0..self.ring.len() {

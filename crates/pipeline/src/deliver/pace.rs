@@ -18,23 +18,13 @@ pub(super) struct Pace {
     /// Of `taken_bytes`, when the period began.
     taken: u64,
     ran_empty: bool,
-    /// Payloads that left in this period, and those of them that left something behind for their destination.
-    payloads: u32,
-    full: u32,
     periods: VecDeque<(Duration, u64)>,
 }
 
 impl Pace {
     pub(super) fn new(now: Instant, stats: &DeliveryStats) -> Self {
         stats.pace.store(0, Relaxed);
-        Self {
-            began: now,
-            taken: stats.taken_bytes.load(Relaxed),
-            ran_empty: true,
-            payloads: 0,
-            full: 0,
-            periods: VecDeque::new(),
-        }
+        Self { began: now, taken: stats.taken_bytes.load(Relaxed), ran_empty: true, periods: VecDeque::new() }
     }
 
     /// Nothing waits.
@@ -46,22 +36,11 @@ impl Pace {
         }
     }
 
-    /// A payload left. Where most are not full, the queue is only gathering for the next ones: many destinations share the slots, or the
-    /// sink is to have few large payloads.
-    pub(super) fn launched(&mut self, is_full: bool) {
-        self.payloads += 1;
-        self.full += u32::from(is_full);
-    }
-
     /// Ends a period.
     pub(super) fn turn(&mut self, now: Instant, stats: &DeliveryStats) {
         let taken = stats.taken_bytes.load(Relaxed);
         let period = (now - self.began, taken - self.taken);
         (self.began, self.taken) = (now, taken);
-        let (payloads, full) = (std::mem::take(&mut self.payloads), std::mem::take(&mut self.full));
-        if 2 * full < payloads {
-            self.ran_empty(stats);
-        }
         if std::mem::take(&mut self.ran_empty) {
             return;
         }
@@ -107,24 +86,17 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_gathers_for_payloads_that_are_not_full_is_no_wait() {
+    fn destinations_that_share_few_slots_wait_their_turn_and_that_is_no_overload() {
         let stats = DeliveryStats::default();
-        let mut now = Instant::now();
-        let mut pace = Pace::new(now, &stats);
         stats.enqueued(1, 4_000);
-        let mut turn = |full: u32| {
-            stats.taken_bytes.fetch_add(1_000, Relaxed);
-            now += PERIOD;
-            (0..10).for_each(|number| pace.launched(number < full));
-            pace.turn(now, &stats);
-        };
-        turn(10);
-        turn(10);
-        assert_eq!(stats.wait(), Duration::from_secs(2));
-        turn(4);
-        assert_eq!(stats.wait(), Duration::ZERO);
-        turn(10);
-        assert_eq!(stats.wait(), Duration::from_secs(2));
+        stats.pace.store(1_000, Relaxed);
+        stats.limit.store(8, Relaxed);
+        for (lanes, wait) in [(0, 4_000), (8, 4_000), (16, 2_000), (32, 1_000)] {
+            stats.lanes.store(lanes, Relaxed);
+            assert_eq!(stats.wait(), Duration::from_millis(wait), "{lanes}");
+        }
+        stats.gathering_nanos.store(300_000_000, Relaxed);
+        assert_eq!(stats.wait(), Duration::from_millis(700), "a third of a second is meant to pass");
     }
 
     #[test]

@@ -107,6 +107,10 @@ pub struct DeliveryStats {
     pub(super) pace: AtomicU64,
     /// The part of `queued_bytes` whose destinations fail or are blocked. Up to half a second old.
     pub(super) stuck_bytes: AtomicU64,
+    /// Destinations that something waits for. Up to half a second old.
+    pub(super) lanes: AtomicU64,
+    /// How long shares wait on purpose, for larger payloads.
+    pub(super) gathering_nanos: AtomicU64,
     /// Bytes that have left the queue to be sent.
     pub(super) taken_bytes: AtomicU64,
     /// The sink has what it needs before the first send.
@@ -127,13 +131,17 @@ impl DeliveryStats {
         self.retries[kind as usize].load(Relaxed)
     }
 
-    /// How long a share that comes now would wait before it is sent, going by how fast those before it left.
+    /// How long a share that comes now would wait before it is sent, going by how fast those before it left. Without the part that is
+    /// no sign of too much: that many destinations take turns, and that payloads are meant to gather.
     pub fn wait(&self) -> Duration {
         let queued = self.queued_bytes.load(Relaxed).saturating_sub(self.stuck_bytes.load(Relaxed));
-        match self.pace.load(Relaxed) {
-            0 => Duration::ZERO,
-            pace => Duration::from_secs_f64(queued as f64 / pace as f64),
+        let pace = self.pace.load(Relaxed);
+        if pace == 0 {
+            return Duration::ZERO;
         }
+        let (slots, lanes) = (self.limit.load(Relaxed).max(1) as f64, self.lanes.load(Relaxed).max(1) as f64);
+        let wait = Duration::from_secs_f64(queued as f64 / pace as f64 * (slots / lanes).min(1.0));
+        wait.saturating_sub(Duration::from_nanos(self.gathering_nanos.load(Relaxed)))
     }
 
     pub(super) fn count_retry(&self, kind: RetryKind) {
