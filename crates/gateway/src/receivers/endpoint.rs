@@ -18,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 /// A request may wait for a sink for this part of the time in which it must be answered. The rest is for what the wait was estimated too
 /// short by, and for the sink itself.
 const PATIENCE_PART: u32 = 32;
+/// But for so long always: how long it would wait is known no better.
+const LEAST_PATIENCE: Duration = Duration::from_millis(250);
 
 /// Bounds on one request.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +102,8 @@ impl Endpoint {
     /// # Errors
     /// `Busy`, to be sent again.
     pub fn has_room(&self) -> Result<(), Fault> {
-        Ok(self.intake.has_room(self.bounds.acknowledge, self.bounds.ack_timeout / PATIENCE_PART)?)
+        let patience = (self.bounds.ack_timeout / PATIENCE_PART).max(LEAST_PATIENCE);
+        Ok(self.intake.has_room(self.bounds.acknowledge, patience)?)
     }
 
     /// Reads a whole HTTP body and inflates it.

@@ -185,6 +185,10 @@ impl Dispatcher {
         let horizon = self.context.config.retry.horizon();
         self.lanes.sweep(now, horizon, !matches!(self.prepared, Prepared::Yes));
         self.sweep_at = now + SWEEP;
+        if self.context.stats.all_is_stuck() {
+            // What is left waits for its destination to be mended, and says nothing of how fast the others are served.
+            self.pace.ran_empty(&self.context.stats);
+        }
         self.pace.turn(now, &self.context.stats);
         self.context.stats.lanes.store(self.lanes.waiting() as u64, Relaxed);
         self.is_stirred = false;

@@ -131,6 +131,11 @@ impl DeliveryStats {
         self.retries[kind as usize].load(Relaxed)
     }
 
+    /// Whether all that waits is for destinations that fail or are blocked.
+    pub(super) fn all_is_stuck(&self) -> bool {
+        self.queued_bytes.load(Relaxed) <= self.stuck_bytes.load(Relaxed)
+    }
+
     /// How long a share that comes now would wait before it is sent, going by how fast those before it left. Without the part that is
     /// no sign of too much: that many destinations take turns, and that payloads are meant to gather.
     pub fn wait(&self) -> Duration {
