@@ -226,9 +226,7 @@ impl Exporter {
         counter!("forebay_task_panics_total").absolute(forebay_pipeline::task::panics());
         counter!("forebay_task_restarts_total").absolute(forebay_pipeline::task::restarts());
     }
-}
 
-impl Exporter {
     /// How near this process is to what it can do itself. Memory counts only while every sink is well and keeps up: what a slow sink
     /// leaves in memory is not made less by another process.
     fn pressure(&self) {
