@@ -140,13 +140,21 @@ async fn one_round(settings: &OverloadSettings, traffic: &Arc<Traffic>, gateway:
 
     let ended = Instant::now();
     let (after, ()) = tokio::join!(clients::probe(traffic, PROBE_EVERY, ended + PROBE_AFTER), open.end());
-    let recovered = recovered(&after, usual * USUAL_TIMES + USUAL_PLUS, ended);
-    Ok(Round { records: traffic.records(), capacity, overload, late: traffic.take_told(), usual, recovered })
+    let (refused, slow) = recovered(&after, usual * USUAL_TIMES + USUAL_PLUS, ended);
+    Ok(Round {
+        records: traffic.records(),
+        capacity,
+        overload,
+        late: traffic.take_told(),
+        usual,
+        refused,
+        slow,
+    })
 }
 
-/// From the end of an overload to the last answer to a light load that was a refusal, or came later than `bound`. One in
-/// [`OUTLIERS`] may be late, the latest: that much happens on any machine.
-fn recovered(probes: &[(Instant, Duration, bool)], bound: Duration, ended: Instant) -> Duration {
+/// From the end of an overload to the last answer to a light load that was a refusal, and to the last that came later than
+/// `bound`. One in [`OUTLIERS`] may be late, the latest: that much happens on any machine.
+fn recovered(probes: &[(Instant, Duration, bool)], bound: Duration, ended: Instant) -> (Duration, Duration) {
     let answered = |probe: &(Instant, Duration, bool)| probe.0 + probe.1 - ended;
     let refused = probes.iter().filter(|(.., acknowledged)| !acknowledged).map(answered).max();
     let mut late: Vec<Duration> = probes
@@ -156,7 +164,7 @@ fn recovered(probes: &[(Instant, Duration, bool)], bound: Duration, ended: Insta
         .collect();
     late.sort_unstable();
     let late = late.len().checked_sub(1 + probes.len() / OUTLIERS).and_then(|at| late.get(at).copied());
-    refused.max(late).unwrap_or_default()
+    (refused.unwrap_or_default(), late.unwrap_or_default())
 }
 
 /// What clients were told in one phase, and what it took.
@@ -221,13 +229,14 @@ mod tests {
             (ended + Duration::from_millis(at), Duration::from_millis(after), acknowledged)
         };
         let mut probes: Vec<_> = (0..100).map(|number| probe(50 * number, 20, true)).collect();
-        assert_eq!(recovered(&probes, bound, ended), Duration::ZERO);
+        let (refused, slow) = recovered(&probes, bound, ended);
+        assert_eq!((refused, slow), (Duration::ZERO, Duration::ZERO));
         probes[60] = probe(3_000, 200, true);
         probes[70] = probe(3_500, 200, true);
-        assert_eq!(recovered(&probes, bound, ended), Duration::ZERO, "two of a hundred are let pass");
+        assert_eq!(recovered(&probes, bound, ended).1, Duration::ZERO, "two of a hundred are let pass");
         probes[10] = probe(500, 200, true);
-        assert_eq!(recovered(&probes, bound, ended), Duration::from_millis(700));
+        assert_eq!(recovered(&probes, bound, ended).1, Duration::from_millis(700));
         probes[80] = probe(4_000, 10, false);
-        assert_eq!(recovered(&probes, bound, ended), Duration::from_millis(4_010));
+        assert_eq!(recovered(&probes, bound, ended).0, Duration::from_millis(4_010));
     }
 }
