@@ -15,6 +15,7 @@ pub mod process;
 pub mod python;
 pub mod seeded;
 pub mod telemetrygen;
+pub mod tools;
 
 pub use elasticsearch::Elasticsearch;
 pub use gateway::Gateway;
