@@ -1,0 +1,6 @@
+//! What `deploy/` has for Kubernetes, before the programs that it is made for: Helm, Kustomize, kubeconform, Gatekeeper and
+//! Prometheus themselves. `cargo xtask setup --all` builds them.
+
+#![allow(clippy::unwrap_used)]
+
+mod programs;
