@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 const NAME: &str = "schemas";
 /// Raised when the code below makes something else of the same sources.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 const OPERATOR: (&str, &str) = ("github.com/prometheus-operator/prometheus-operator", "v0.85.0");
 const OPERATOR_TYPES: [&str; 2] = ["servicemonitors", "prometheusrules"];
@@ -22,6 +22,12 @@ const REFERENCE: &str = "#/definitions/";
 /// The folder of schemas, if it was made. [`PATTERN`] names the files in it.
 pub fn find() -> Option<PathBuf> {
     cache::find(NAME, &stamp())
+}
+
+/// The definitions that the schemas of custom resources were made of, for a cluster, if they are there.
+pub fn definitions() -> Option<Vec<PathBuf>> {
+    let folder = find()?;
+    Some(OPERATOR_TYPES.iter().map(|name| folder.join(format!("{name}.yaml"))).collect())
 }
 
 /// As kubeconform is told to name them: `deployment-apps-v1.json`.
@@ -36,7 +42,9 @@ pub fn install() -> Result<PathBuf> {
         let operator = download(OPERATOR.0, OPERATOR.1)?.join("example/prometheus-operator-crd");
         for name in OPERATOR_TYPES {
             let file = operator.join(format!("monitoring.coreos.com_{name}.yaml"));
-            write_custom(&fs::read_to_string(&file).with_context(|| format!("no {name}"))?, place)?;
+            let definition = fs::read_to_string(&file).with_context(|| format!("no {name}"))?;
+            write_custom(&definition, place)?;
+            fs::write(place.join(format!("{name}.yaml")), definition)?;
         }
         Ok(())
     })
