@@ -3,4 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod chart;
 mod programs;
+mod render;
