@@ -5,5 +5,6 @@
 
 mod chart;
 mod equal;
+mod manifests;
 mod programs;
 mod render;
