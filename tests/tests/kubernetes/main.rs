@@ -6,5 +6,6 @@
 mod chart;
 mod equal;
 mod manifests;
+mod policies;
 mod programs;
 mod render;
