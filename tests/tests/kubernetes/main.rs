@@ -9,3 +9,4 @@ mod manifests;
 mod policies;
 mod programs;
 mod render;
+mod rules;
