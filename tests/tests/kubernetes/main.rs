@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod chart;
+mod dashboard;
 mod equal;
 mod manifests;
 mod policies;
 mod programs;
+mod prometheus;
 mod render;
 mod rules;
