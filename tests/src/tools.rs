@@ -1,6 +1,6 @@
 //! Programs of Kubernetes and its neighbours, built by Go from their released modules into the cache.
 //!
-//! All of them together take an hour on a small machine, so that tests use what is there ([`Tool::find`]) and only
+//! All of them together take half an hour on a small machine, so that tests use what is there ([`Tool::find`]) and only
 //! `cargo xtask setup --all` builds them ([`Tool::install`]).
 
 use crate::{cache, process};
@@ -196,10 +196,17 @@ pub(crate) fn download(module: &str, version: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Longer than the largest build takes on a busy machine, in seconds.
+const TIMEOUT: &str = "7200";
+
 /// The machine's own Go, and nothing in C.
 fn go(folder: &Path) -> Command {
-    let mut go = Command::new("go");
-    go.current_dir(folder).env("GOTOOLCHAIN", "local").env("GOWORK", "off").env("CGO_ENABLED", "0");
+    let mut go = Command::new("timeout");
+    go.args([TIMEOUT, "go"])
+        .current_dir(folder)
+        .env("GOTOOLCHAIN", "local")
+        .env("GOWORK", "off")
+        .env("CGO_ENABLED", "0");
     go
 }
 

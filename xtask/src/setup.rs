@@ -40,7 +40,7 @@ const KUBERNETES_TOOLS: [Tool; 1] =
 
 #[derive(clap::Args)]
 pub struct Options {
-    /// The programs of Kubernetes and its neighbours too, built from source: an hour on a small machine
+    /// The programs of Kubernetes and its neighbours too, built from source: half an hour on a small machine
     #[arg(long)]
     all: bool,
 }

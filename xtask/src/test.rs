@@ -78,7 +78,7 @@ fn end_to_end(options: &Options) -> Result<Outcome> {
     show_tests(tests.args(&options.name).args(["--", "--test-threads=1", "--nocapture"]))
 }
 
-/// What `deploy/` has for Kubernetes, before its own programs. They take an hour to build, so this uses what is there.
+/// What `deploy/` has for Kubernetes, before its own programs. They take half an hour to build, so this uses what is there.
 fn kubernetes(options: &Options) -> Result<Outcome> {
     let mut missing: Vec<&str> =
         Tool::ALL.into_iter().filter(|tool| tool.find().is_none()).map(Tool::name).collect();
