@@ -1,6 +1,6 @@
 //! The chart is sound, renders with every value set, and refuses values that contradict themselves or the schema.
 
-use crate::render::{chart, everything, told, tool, value_sets};
+use crate::render::{NAMESPACE, chart, everything, told, tool, value_sets};
 use forebay_tests::process;
 use forebay_tests::tools::Tool;
 
@@ -61,6 +61,42 @@ fn every_value_set_renders() {
             rendered.objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
         let workloads = kinds.iter().filter(|kind| ["Deployment", "StatefulSet"].contains(kind)).count();
         assert_eq!(workloads, 1, "{}: {kinds:?}", rendered.of);
+    }
+}
+
+/// What `helm install` ends with, which `helm template` leaves out.
+fn notes(values: &str) -> String {
+    let mut helm = tool(Tool::Helm);
+    helm.args(["install", "forebay"]).arg(chart()).args(["--dry-run=client", "--namespace", NAMESPACE]);
+    let output = process::run(helm.args(["--set", values])).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    said.split_once("\nNOTES:\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn the_notes_say_what_is_installed() {
+    let inside =
+        ["forebay.telemetry.svc:4317", "http://forebay.telemetry.svc:4318/v1/logs", "deployment/forebay"];
+    let outside = ["otlp.example.com:443 (TLS)", "https://logs.example.com/v1/logs"];
+    let kept = "leaves its volume behind";
+    for (values, said, unsaid) in [
+        ("mode=gateway", &inside[..], &[outside[0], kept][..]),
+        ("ingress.enabled=true,networkPolicy.enabled=true", &outside, &["No NetworkPolicy"]),
+        ("mode=durable", &[kept, "statefulset/forebay", "No NetworkPolicy"], &["is lost"]),
+        ("mode=durable,durable.whenScaled=Delete", &["is lost"], &[kept]),
+        (
+            "fullnameOverride=intake",
+            &["http://intake.telemetry.svc:8080/", "deployment/intake"],
+            &["forebay.telemetry"],
+        ),
+    ] {
+        let notes = notes(values);
+        for text in said {
+            assert!(notes.contains(text), "{values}: not {text:?} in {notes}");
+        }
+        for text in unsaid {
+            assert!(!notes.contains(text), "{values}: {text:?} in {notes}");
+        }
     }
 }
 
