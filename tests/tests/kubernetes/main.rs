@@ -6,6 +6,7 @@
 mod chart;
 mod dashboard;
 mod equal;
+mod fits;
 mod manifests;
 mod policies;
 mod programs;
