@@ -30,6 +30,16 @@ pub fn folder() -> Result<PathBuf> {
     Ok(own)
 }
 
+/// The folder `name` of the cache, if an [`install`] from the same `stamp` finished it.
+pub fn find(name: &str, stamp: &str) -> Option<PathBuf> {
+    let place = folder().ok()?.join(name);
+    is_complete(&place, stamp).then_some(place)
+}
+
+fn is_complete(place: &Path, stamp: &str) -> bool {
+    fs::read_to_string(place.join(STAMP_FILE)).is_ok_and(|found| found == stamp)
+}
+
 /// Returns the folder `name` of the cache, built by `build` unless an earlier run finished it from the same `stamp`.
 ///
 /// `stamp` holds everything that decides what is built (versions, sources), so a change of it builds anew. Test
@@ -40,8 +50,7 @@ pub fn install(name: &str, stamp: &str, build: impl FnOnce(&Path) -> Result<()>)
     let lock = File::create(cache.join(format!(".{name}.lock")))?;
     lock.lock()?;
     let place = cache.join(name);
-    let marker = place.join(STAMP_FILE);
-    if fs::read_to_string(&marker).is_ok_and(|found| found == stamp) {
+    if is_complete(&place, stamp) {
         return Ok(place);
     }
     if place.exists() {
@@ -49,6 +58,6 @@ pub fn install(name: &str, stamp: &str, build: impl FnOnce(&Path) -> Result<()>)
     }
     fs::create_dir(&place)?;
     build(&place).with_context(|| format!("cannot install {name} into {}", place.display()))?;
-    fs::write(&marker, stamp)?;
+    fs::write(place.join(STAMP_FILE), stamp)?;
     Ok(place)
 }

@@ -13,8 +13,11 @@ pub mod metrics;
 pub mod ports;
 pub mod process;
 pub mod python;
+pub mod schemas;
 pub mod seeded;
 pub mod telemetrygen;
+pub mod tools;
+pub mod yaml;
 
 pub use elasticsearch::Elasticsearch;
 pub use gateway::Gateway;

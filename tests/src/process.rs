@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,12 @@ pub fn wait_until<T>(
         ensure!(Instant::now() < deadline, "waited {timeout:?} in vain for {what}");
         std::thread::sleep(POLL);
     }
+}
+
+/// A program in PATH.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
 /// Whether this process runs as root.

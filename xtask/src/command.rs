@@ -1,7 +1,7 @@
 //! Running other programs from the root of the workspace.
 
 use anyhow::{Context, Result, ensure};
-use forebay_tests::cache;
+use forebay_tests::{cache, process};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -105,8 +105,7 @@ fn tools() -> Result<PathBuf> {
 
 /// Whether a program is in PATH.
 pub fn in_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    process::find_program(program).is_some()
 }
 
 /// Whether a probe such as `cargo deny --version` succeeds. Its output is not shown.

@@ -28,7 +28,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Fetch everything that the tests need: Elasticsearch, the Python clients, telemetrygen
-    Setup,
+    Setup(setup::Options),
     /// Run every check and test; the last lines say what passed, failed and was skipped
     Test(test::Options),
     /// Kill, starve and break the gateway under load, and look for every record that it acknowledged
@@ -51,7 +51,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::Setup => setup::run(),
+        Command::Setup(options) => setup::run(&options),
         // Its table has said why.
         Command::Test(options) if !test::run(&options) => return ExitCode::FAILURE,
         Command::Test(_) => Ok(()),

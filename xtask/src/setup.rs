@@ -3,7 +3,7 @@
 use crate::command;
 use anyhow::{Result, ensure};
 use forebay_tests::elasticsearch::{Distribution, install};
-use forebay_tests::{cache, process, python::Python, telemetrygen};
+use forebay_tests::{cache, process, python::Python, schemas, telemetrygen, tools};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -34,44 +34,100 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "valgrind", package: Some("valgrind"), purpose: "cargo xtask guard" },
 ];
 
+/// What the tests in Kubernetes need beside the programs that are built from source.
+const KUBERNETES_TOOLS: [Tool; 1] =
+    [Tool { program: "etcd", package: Some("etcd-server"), purpose: "a Kubernetes API server" }];
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// The programs of Kubernetes and its neighbours too, built from source: half an hour on a small machine
+    #[arg(long)]
+    all: bool,
+}
+
+/// As [`fetch`], and with `--all` as [`fetch_kubernetes`].
+///
+/// # Errors
+/// As of both, which are tried both.
+pub fn run(options: &Options) -> Result<()> {
+    let fetched = fetch();
+    if options.all {
+        fetch_kubernetes()?;
+    }
+    fetched
+}
+
 /// Installs what is missing where it can, fetches the rest, and says where each thing lies.
 ///
 /// # Errors
 /// Names everything that could not be fetched, after having tried all of it.
-pub fn run() -> Result<()> {
+pub fn fetch() -> Result<()> {
     println!("cache: {}", cache::folder()?.display());
-    install_packages(&TOOLS.map(|tool| tool.program))?;
-    for tool in TOOLS {
+    prepare(&TOOLS)?;
+    let mut fetches = Fetches::default();
+    fetches.fetch("Elasticsearch", || install::install(Distribution::Elasticsearch));
+    fetches.fetch("OpenSearch", || install::install(Distribution::OpenSearch));
+    fetches.fetch("Python clients", || Ok(Python::install()?.interpreter().to_owned()));
+    fetches.fetch("telemetrygen", telemetrygen::install);
+    fetches.finish()
+}
+
+/// Builds what the tests in Kubernetes need, unless an earlier run has.
+///
+/// # Errors
+/// As of [`fetch`].
+pub fn fetch_kubernetes() -> Result<()> {
+    prepare(&KUBERNETES_TOOLS)?;
+    let mut fetches = Fetches::default();
+    for tool in tools::Tool::ALL {
+        fetches.fetch(tool.name(), || tool.install());
+    }
+    fetches.fetch("schemas", schemas::install);
+    fetches.finish()
+}
+
+/// Installs programs of the system where that can be done, and says which are missing all the same.
+fn prepare(wanted: &[Tool]) -> Result<()> {
+    install_packages(&wanted.iter().map(|tool| tool.program).collect::<Vec<_>>())?;
+    for tool in wanted {
         if !command::in_path(tool.program) {
             let remedy =
                 tool.package.map_or_else(String::new, |package| format!(": apt-get install {package}"));
             println!("{} is missing, needed for {}{remedy}", tool.program, tool.purpose);
         }
     }
-    let mut missing = Vec::new();
-    let mut fetch = |name, install: fn() -> Result<PathBuf>| {
+    Ok(())
+}
+
+/// Several things to fetch; one that fails does not keep the others from being tried.
+#[derive(Default)]
+struct Fetches {
+    missing: Vec<&'static str>,
+}
+
+impl Fetches {
+    fn fetch(&mut self, name: &'static str, install: impl FnOnce() -> Result<PathBuf>) {
         println!("{name}: looking, fetching if need be");
         match install() {
             Ok(place) => println!("{name}: {}", place.display()),
             Err(error) => {
                 println!("{name}: {error:#}");
-                missing.push(name);
+                self.missing.push(name);
             }
         }
-    };
-    fetch("Elasticsearch", || install::install(Distribution::Elasticsearch));
-    fetch("OpenSearch", || install::install(Distribution::OpenSearch));
-    fetch("Python clients", || Ok(Python::install()?.interpreter().to_owned()));
-    fetch("telemetrygen", telemetrygen::install);
-    ensure!(missing.is_empty(), "not there: {}", missing.join(", "));
-    Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        ensure!(self.missing.is_empty(), "not there: {}", self.missing.join(", "));
+        Ok(())
+    }
 }
 
 /// Installs the packages of those of `programs` that are missing, where this is Debian and we are root; elsewhere the
 /// system is not ours to change.
 pub fn install_packages(programs: &[&str]) -> Result<()> {
     let mut packages: Vec<&str> = Vec::new();
-    for tool in TOOLS {
+    for tool in TOOLS.iter().chain(&KUBERNETES_TOOLS) {
         let wanted = programs.contains(&tool.program) && !command::in_path(tool.program);
         match tool.package {
             Some(package) if wanted && !packages.contains(&package) => packages.push(package),

@@ -3,6 +3,8 @@
 use crate::report::{Outcome, Report};
 use crate::{bench, command, docs, fuzz, guard, planted, setup};
 use anyhow::Result;
+use forebay_tests::schemas;
+use forebay_tests::tools::{self, Tool};
 use std::process::Command;
 
 /// Random cases of each property with `--all`, instead of proptest's 256.
@@ -29,9 +31,7 @@ pub fn run(options: &Options) -> bool {
     let whole = options.name.is_none();
     if whole {
         report.step("format", || cargo(&["fmt", "--all", "--check"]));
-        report.step("clippy", || {
-            cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
-        });
+        report.step("clippy", clippy);
         report.step("dependencies", || dependencies(options.all));
         // What the end-to-end tests start; the steps around build the rest.
         report.step("build", || cargo(&["build", "--package", "forebay", "--quiet"]));
@@ -40,8 +40,12 @@ pub fn run(options: &Options) -> bool {
     if whole {
         report.step("doc tests", || cargo(&["test", "--workspace", "--doc", "--quiet"]));
     }
-    let ready = report.step("setup", || setup::run().map(|()| Outcome::Passed));
+    let ready = report.step("setup", || setup::fetch().map(|()| Outcome::Passed));
     report.step("end to end", || if ready { end_to_end(options) } else { skipped("setup failed") });
+    if whole && options.all {
+        report.step("kubernetes tools", || setup::fetch_kubernetes().map(|()| Outcome::Passed));
+    }
+    report.step("kubernetes", || kubernetes(options));
     if whole {
         report.step("generated pages", || docs::check().map(|()| Outcome::Passed));
         report.step("instruction guard", guard::check);
@@ -72,6 +76,26 @@ fn end_to_end(options: &Options) -> Result<Outcome> {
     let mut tests =
         command::cargo(&["test", "--package", "forebay-tests", "--lib", "--tests", "--no-fail-fast"]);
     show_tests(tests.args(&options.name).args(["--", "--test-threads=1", "--nocapture"]))
+}
+
+/// What `deploy/` has for Kubernetes, before its own programs. They take half an hour to build, so this uses what is there.
+fn kubernetes(options: &Options) -> Result<Outcome> {
+    let mut missing: Vec<&str> =
+        Tool::ALL.into_iter().filter(|tool| tool.find().is_none()).map(Tool::name).collect();
+    missing.extend(schemas::find().is_none().then_some("schemas"));
+    missing.extend(tools::etcd().is_none().then_some("etcd"));
+    if !missing.is_empty() {
+        return skipped(&format!("no {}; `cargo xtask setup --all` gets them", missing.join(", ")));
+    }
+    let mut tests = command::cargo(&["test", "--package", "forebay-tests", "--test", "kubernetes"]);
+    show_tests(tests.args(&options.name).args(["--", "--test-threads=1", "--nocapture"]))
+}
+
+/// The tests that are not run by default are no part of all targets.
+fn clippy() -> Result<Outcome> {
+    let strict = ["--quiet", "--", "-D", "warnings"];
+    cargo(&[&["clippy", "--workspace", "--all-targets"], &strict[..]].concat())?;
+    cargo(&[&["clippy", "--package", "forebay-tests", "--test", "kubernetes"], &strict[..]].concat())
 }
 
 /// Advisories are not among the checks: they depend on the day and not on the change.

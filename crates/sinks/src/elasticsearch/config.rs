@@ -231,8 +231,7 @@ impl Config {
     fn authorities(&self, faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
         let path = self.tls.ca_file.as_ref()?;
         let read = std::fs::read(path).map_err(|error| error.to_string());
-        let pem =
-            read.and_then(|pem| Certificate::from_pem(&pem).map(|_| pem).map_err(|error| error.to_string()));
+        let pem = read.and_then(|pem| usable(&pem).map(|()| pem));
         pem.map_err(|error| faults.push(Fault::new("tls.ca_file", error))).ok()
     }
 
@@ -276,6 +275,15 @@ impl Config {
         }
         builder.build().map_err(|error| error.to_string())
     }
+}
+
+/// Whether TLS can be had with these authorities: what is between the lines of PEM is first read when a connection is prepared.
+fn usable(pem: &[u8]) -> Result<(), String> {
+    let certificate = Certificate::from_pem(pem).map_err(|error| error.to_string())?;
+    let anywhere = Url::parse("https://localhost").map_err(|error| error.to_string())?;
+    let builder = TransportBuilder::new(SingleNodeConnectionPool::new(anywhere)).disable_proxy();
+    let built = builder.cert_validation(CertificateValidation::Full(certificate)).build();
+    built.map(drop).map_err(|_| "holds a certificate that cannot be read".to_owned())
 }
 
 fn endpoint_url(endpoint: &str) -> Result<Url, String> {
@@ -333,6 +341,17 @@ mod tests {
         ];
         assert_eq!(faults(json), expected);
         assert_eq!(faults(r#"{"endpoints":[]}"#), ["endpoints"]);
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_a_fault_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.crt");
+        for text in ["", "no PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            std::fs::write(&file, text).unwrap();
+            let json = serde_json::json!({"tls": {"ca_file": file}, "endpoints": ["https://a:9200"]});
+            assert_eq!(faults(&json.to_string()), ["tls.ca_file"], "{text:?}");
+        }
     }
 
     #[test]
