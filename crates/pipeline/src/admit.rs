@@ -15,6 +15,7 @@ use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
 use std::mem::size_of;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// One request at the door.
@@ -167,6 +168,11 @@ impl Intake {
         &self.rules
     }
 
+    /// When a sink last took something, nanoseconds since 1970; 0 if none ever did.
+    pub fn last_success(&self) -> i64 {
+        self.outlets.iter().map(|outlet| outlet.handle.stats().last_success.load(Relaxed)).max().unwrap_or(0)
+    }
+
     /// Whether a request would find room now, as far as that can be told before it is read, and would not wait for a sink for longer
     /// than `patience`. What is taken beyond that is likely to be given up when it has waited, and was then read in vain.
     ///
@@ -227,11 +233,13 @@ impl Intake {
         let arrived = crate::time::now();
         let options = self.rules.json(&request.receiver, format);
         let mut index = unless_malformed(self.rules.check_json(&request.bytes, arrived, options), door)?;
-        let ids = match (self.minted(), options.id_field.is_some()) {
-            (Ids::Minted { epoch, frame }, true) => {
-                Ids::Client { ranges: std::mem::take(&mut index.client_ids), epoch, frame }
-            }
-            (minted, _) => minted,
+        let (epoch, frame) = self.mint.next();
+        let ids = if index.client_ids.iter().any(|(_, len)| *len > 0) {
+            Ids::Client { ranges: std::mem::take(&mut index.client_ids), epoch, frame }
+        } else if index.records.iter().any(|entry| entry.flags & crate::wire::Entry::HAS_PLACE != 0) {
+            Ids::Events { hashes: crate::ids::event_ids(&request.bytes, &index, epoch, frame), epoch, frame }
+        } else {
+            Ids::Minted { epoch, frame }
         };
         let wire = if format == json::Format::Lines { WireId::JsonLines } else { WireId::Json };
         self.take(request, wire, index, ids, arrived, door)
@@ -353,7 +361,7 @@ impl Drop for Tally {
 /// What an index weighs, so that it is charged to the budget with its body.
 pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
     let per_id = match ids {
-        Ids::Content(hashes) => hashes.len() * size_of::<u128>(),
+        Ids::Content(hashes) | Ids::Events { hashes, .. } => hashes.len() * size_of::<u128>(),
         Ids::Client { ranges, .. } => ranges.len() * size_of::<(u32, u32)>(),
         Ids::None | Ids::Minted { .. } => 0,
     };

@@ -3,7 +3,7 @@
 //! An id is 21 bytes, written as 28 characters of URL-safe base64: five bytes of event time in seconds (big endian,
 //! so that neighbours in time are neighbours in the term dictionary), then 16 bytes that tell records apart.
 
-use crate::wire::{Entry, Group, Index};
+use crate::wire::{Entry, Group, Index, json};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use xxhash_rust::const_xxh3::const_custom_default_secret;
 use xxhash_rust::xxh3::xxh3_128_with_secret;
@@ -20,6 +20,8 @@ pub enum Ids {
     Minted { epoch: u64, frame: u64 },
     /// A hash of the content, one per record: the same record sent again has the same id.
     Content(Vec<u128>),
+    /// The same of events of Beats, those without a place minted as in `Minted`.
+    Events { hashes: Vec<u128>, epoch: u64, frame: u64 },
     /// The client's own: for each record the offset and length of a JSON string's inside, length 0 where there is none.
     Client { ranges: Vec<(u32, u32)>, epoch: u64, frame: u64 },
 }
@@ -30,7 +32,7 @@ impl Ids {
         let tail = match self {
             Self::None => return false,
             Self::Minted { epoch, frame } => minted(*epoch, *frame, item),
-            Self::Content(hashes) => hashes[item as usize],
+            Self::Content(hashes) | Self::Events { hashes, .. } => hashes[item as usize],
             Self::Client { ranges, epoch, frame } => match ranges[item as usize] {
                 (_, 0) => minted(*epoch, *frame, item),
                 (offset, len) => {
@@ -120,6 +122,16 @@ pub fn content_ids(body: &[u8], index: &Index) -> Vec<u128> {
         ids.push(if occurrence == 0 { id } else { twin(id, occurrence) });
     }
     ids
+}
+
+/// Ids of the events of Beats. One that says where in its file it was read is the same event whenever it is sent; any other gets an id of
+/// this arrival, made of `epoch` and `frame`: two honest identical events must both be kept.
+pub fn event_ids(body: &[u8], index: &Index, epoch: u64, frame: u64) -> Vec<u128> {
+    let id = |(item, entry): (usize, &Entry)| match entry.flags & Entry::HAS_PLACE {
+        0 => minted(epoch, frame, item as u32),
+        _ => json::fingerprint(&body[entry.range()]),
+    };
+    index.records.iter().enumerate().map(id).collect()
 }
 
 /// The id of a record of which `occurrence` equal ones came before.

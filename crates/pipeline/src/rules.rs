@@ -45,6 +45,9 @@ pub struct JsonRules {
     pub timezone: String,
     /// The field whose text is the document's id.
     pub id_field: Option<String>,
+    /// Records are events of Beats.
+    #[serde(default)]
+    pub beats: bool,
 }
 
 /// Rules, ready to be asked.
@@ -117,6 +120,11 @@ impl Rules {
     /// The sinks' names, by number.
     pub fn sinks(&self) -> &[Arc<str>] {
         &self.sinks
+    }
+
+    /// What requests are refused by.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// Which event times choose their destination.
@@ -251,7 +259,7 @@ impl JsonRules {
         // A zone that does not exist is a fault of the configuration; a kept one may be of a larger database.
         let timezone = jiff::tz::TimeZone::get(&self.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
         let id_field = self.id_field.clone();
-        let auto = JsonOptions { timezone, format: Format::Auto, id_field, as_it_stands: false };
+        let auto = JsonOptions { timezone, id_field, beats: self.beats, ..JsonOptions::default() };
         JsonReading { lines: JsonOptions { format: Format::Lines, ..auto.clone() }, auto }
     }
 }

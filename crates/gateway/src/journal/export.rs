@@ -182,5 +182,6 @@ fn ids_name(ids: IdKind) -> &'static str {
         IdKind::Minted => "minted",
         IdKind::Content => "content",
         IdKind::Client => "client",
+        IdKind::Events => "events",
     }
 }

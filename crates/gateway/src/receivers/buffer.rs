@@ -74,6 +74,17 @@ impl Buffer {
         Ok(())
     }
 
+    /// Lets `write` append at most `most` bytes.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub fn append(&mut self, most: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Fault> {
+        self.reserve(most)?;
+        write(&mut self.bytes);
+        debug_assert!(self.bytes.capacity() <= self.lease.bytes(), "more was written than was said");
+        Ok(())
+    }
+
     /// Lets `write` fill up to `most` bytes of the spare room, and keeps as many as it says that it wrote.
     pub fn fill<T>(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> (usize, T)) -> T {
         let len = self.bytes.len();

@@ -79,12 +79,13 @@ pub struct Endpoint {
     pub bounds: Bounds,
     /// One for each kind of fault.
     warnings: [RateLimited; Kind::COUNT],
+    rejected: RateLimited,
 }
 
 impl Endpoint {
     /// An endpoint that admits to `intake` and counts at `door`.
     pub fn new(intake: Arc<Intake>, door: Arc<Door>, bounds: Bounds) -> Self {
-        Self { intake, door, bounds, warnings: Default::default() }
+        Self { intake, door, bounds, warnings: Default::default(), rejected: RateLimited::default() }
     }
 
     /// The budget that bodies are charged to.
@@ -171,6 +172,13 @@ impl Endpoint {
         }
     }
 
+    /// Logs why records were refused for good, for protocols that cannot say it to their client.
+    pub fn warn_of_rejected(&self, reason: &str) {
+        if let Some(suppressed) = self.rejected.permit() {
+            tracing::warn!(receiver = &*self.door.receiver, reason, suppressed, "records were rejected");
+        }
+    }
+
     fn warn(&self, fault: &Fault) {
         if let Some(suppressed) = self.warnings[fault.kind as usize].permit() {
             let receiver = &*self.door.receiver;
@@ -198,11 +206,18 @@ impl Visit<'_> {
     pub fn close(mut self, outcome: &Result<Taken, Fault>) {
         self.told = match outcome {
             Ok(taken) => taken.told(),
-            Err(fault) => {
-                self.endpoint.warn(fault);
-                fault.told()
-            }
+            Err(fault) => self.fault(fault),
         };
+    }
+
+    /// The same for a fault that came before admission.
+    pub fn refuse(mut self, fault: &Fault) {
+        self.told = self.fault(fault);
+    }
+
+    fn fault(&self, fault: &Fault) -> Told {
+        self.endpoint.warn(fault);
+        fault.told()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The one inflate API: gzip (RFC 1952) into one buffer that grows under a lease and stops at a limit.
+//! The one inflate API: gzip (RFC 1952) and zlib (RFC 1950) into one buffer that grows under a lease and stops at a limit.
 
 use super::answer::{Fault, Kind};
 use super::buffer::{Buffer, Payload};
@@ -30,7 +30,7 @@ pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
     }
     let mut buffer = Buffer::beside(packed.lease.bytes(), budget, promised, limit)?;
     for _ in 0..MAX_MEMBERS {
-        input = member(input, &mut buffer).await?;
+        input = member(Decompress::new_gzip(WINDOW_BITS), input, &mut buffer, "gzip").await?;
         if input.is_empty() {
             return buffer.finish();
         }
@@ -38,9 +38,26 @@ pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
     Err(Fault::new(Kind::Malformed, format!("more than {MAX_MEMBERS} gzip members")))
 }
 
+/// Inflates one zlib stream to at most `limit` bytes. The compressed bytes stay leased until it is done.
+///
+/// # Errors
+/// As [`gzip`].
+pub async fn zlib(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Payload, Fault> {
+    let mut buffer = Buffer::beside(packed.lease.bytes(), budget, 0, limit)?;
+    let rest = member(Decompress::new(true), &packed.bytes, &mut buffer, "zlib").await?;
+    if !rest.is_empty() {
+        return Err(Fault::new(Kind::Malformed, "malformed zlib: bytes follow its end"));
+    }
+    buffer.finish()
+}
+
 /// Inflates one member and returns what follows it.
-async fn member<'i>(mut input: &'i [u8], buffer: &mut Buffer) -> Result<&'i [u8], Fault> {
-    let mut inflater = Decompress::new_gzip(WINDOW_BITS);
+async fn member<'i>(
+    mut inflater: Decompress,
+    mut input: &'i [u8],
+    buffer: &mut Buffer,
+    name: &str,
+) -> Result<&'i [u8], Fault> {
     loop {
         let (read, written) = (inflater.total_in(), inflater.total_out());
         let status = buffer.fill(STEP_BYTES, |out| {
@@ -49,11 +66,11 @@ async fn member<'i>(mut input: &'i [u8], buffer: &mut Buffer) -> Result<&'i [u8]
         });
         input = &input[(inflater.total_in() - read) as usize..];
         match status {
-            Err(error) => return Err(Fault::new(Kind::Malformed, format!("malformed gzip: {error}"))),
+            Err(error) => return Err(Fault::new(Kind::Malformed, format!("malformed {name}: {error}"))),
             Ok(Status::StreamEnd) => return Ok(input),
             Ok(_) if buffer.spare() == 0 => buffer.reserve(1)?,
             Ok(_) if inflater.total_in() == read && inflater.total_out() == written => {
-                return Err(Fault::new(Kind::Malformed, "malformed gzip: it ends early"));
+                return Err(Fault::new(Kind::Malformed, format!("malformed {name}: it ends early")));
             }
             Ok(_) => tokio::task::yield_now().await,
         }

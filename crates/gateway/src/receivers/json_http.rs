@@ -84,7 +84,7 @@ impl JsonConfig {
 
     /// How it reads what it gets.
     pub(super) fn rules(&self) -> JsonRules {
-        JsonRules { timezone: self.timezone.clone(), id_field: self.id_field.clone() }
+        JsonRules { timezone: self.timezone.clone(), id_field: self.id_field.clone(), beats: false }
     }
 
     /// The zone of times that name none.

@@ -116,6 +116,26 @@ impl<H: Handler> Handler for Swap<H> {
     }
 }
 
+/// Serves connections of one listener.
+pub trait Serve: Send + Sync + 'static {
+    /// Their bounds.
+    fn config(&self) -> &ConnectionConfig;
+    /// When they must end.
+    fn signals(&self) -> &Signals;
+    /// Serves one whose client has begun to speak, until it ends.
+    fn serve(&self, stream: TcpStream) -> impl Future<Output = ()> + Send;
+
+    /// Waits until a connection has to be told to go: it is of age, or all are to end.
+    fn leave(&self) -> impl Future<Output = ()> + Send {
+        async {
+            tokio::select! {
+                () = self.config().of_age() => {}
+                () = self.signals().closing.cancelled() => {}
+            }
+        }
+    }
+}
+
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -154,8 +174,8 @@ impl Listener {
         Ok(Self { receiver, address, socket })
     }
 
-    /// Serves connections until `signals.closing`. `windows` bounds the sum of receive windows.
-    pub fn serve<H: Handler>(
+    /// Serves HTTP until `signals.closing`. `windows` bounds the sum of receive windows.
+    pub fn serve_http<H: Handler>(
         self,
         protocol: Protocol,
         config: ConnectionConfig,
@@ -163,10 +183,15 @@ impl Listener {
         handler: Arc<H>,
         signals: Signals,
     ) -> Connections {
-        let slots = Arc::new(Semaphore::new(config.max as usize));
-        let connections = Connections { receiver: self.receiver, max: config.max, slots: Arc::clone(&slots) };
-        let server = Arc::new(Server { protocol, config, windows, handler, signals });
-        let listener = Arc::new(self);
+        self.serve(Server { protocol, config, windows, handler, signals })
+    }
+
+    /// Serves connections until the server's signal to close.
+    pub fn serve<S: Serve>(self, server: S) -> Connections {
+        let max = server.config().max;
+        let slots = Arc::new(Semaphore::new(max as usize));
+        let connections = Connections { receiver: self.receiver, max, slots: Arc::clone(&slots) };
+        let (listener, server) = (Arc::new(self), Arc::new(server));
         task::supervise("listener", move || {
             accept(Arc::clone(&listener), Arc::clone(&slots), Arc::clone(&server))
         });
@@ -205,7 +230,7 @@ struct Server<H> {
     signals: Signals,
 }
 
-async fn accept<H: Handler>(listener: Arc<Listener>, slots: Arc<Semaphore>, server: Arc<Server<H>>) {
+async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server: Arc<S>) {
     let failures = RateLimited::default();
     loop {
         let next = async {
@@ -213,7 +238,7 @@ async fn accept<H: Handler>(listener: Arc<Listener>, slots: Arc<Semaphore>, serv
             (slot, listener.socket.accept().await)
         };
         let (slot, accepted) = tokio::select! {
-            () = server.signals.closing.cancelled() => return,
+            () = server.signals().closing.cancelled() => return,
             next = next => next,
         };
         match accepted {
@@ -223,7 +248,9 @@ async fn accept<H: Handler>(listener: Arc<Listener>, slots: Arc<Semaphore>, serv
                 task::spawn("connection", async move {
                     planted::pass("connection");
                     let _slot = slot;
-                    server.serve(stream).await;
+                    if begins_to_speak(&stream, &*server).await {
+                        server.serve(stream).await;
+                    }
                 });
             }
             Err(error) => {
@@ -236,21 +263,39 @@ async fn accept<H: Handler>(listener: Arc<Listener>, slots: Arc<Semaphore>, serv
     }
 }
 
-impl<H: Handler> Server<H> {
+/// Waits for the first byte, and says whether there is one. A connection that never says anything must not hold its slot.
+async fn begins_to_speak<S: Serve>(stream: &TcpStream, server: &S) -> bool {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    let mut first = [0];
+    tokio::select! {
+        peeked = timeout(server.config().idle_timeout.0, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
+        // Nothing was asked on it, so nobody is owed an answer.
+        () = server.signals().closing.cancelled() => false,
+    }
+}
+
+impl ConnectionConfig {
+    async fn of_age(&self) {
+        if self.max_age.0.is_zero() {
+            return std::future::pending().await;
+        }
+        let factor = rand::rng().random_range(1.0 - AGE_JITTER..=1.0 + AGE_JITTER);
+        sleep(self.max_age.0.mul_f64(factor)).await;
+    }
+}
+
+impl<H: Handler> Serve for Server<H> {
+    fn config(&self) -> &ConnectionConfig {
+        &self.config
+    }
+
+    fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
     async fn serve(&self, stream: TcpStream) {
-        // A connection that never says anything must not hold its slot.
-        let mut first = [0];
-        let spoken = tokio::select! {
-            peeked = timeout(self.config.idle_timeout.0, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
-            // Nothing was asked on it, so nobody is owed an answer.
-            () = self.signals.closing.cancelled() => false,
-        };
-        if !spoken {
-            return;
-        }
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
         let window = self.windows.lease(CONNECTION_WINDOW as usize).ok();
         let builder = self.builder(window.as_ref());
         let handler = &self.handler;
@@ -262,8 +307,7 @@ impl<H: Handler> Server<H> {
         tokio::pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => return log_end(ended),
-            () = self.of_age() => {}
-            () = self.signals.closing.cancelled() => {}
+            () = self.leave() => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -272,15 +316,9 @@ impl<H: Handler> Server<H> {
             () = self.signals.cut.cancelled() => {}
         }
     }
+}
 
-    async fn of_age(&self) {
-        if self.config.max_age.0.is_zero() {
-            return std::future::pending().await;
-        }
-        let factor = rand::rng().random_range(1.0 - AGE_JITTER..=1.0 + AGE_JITTER);
-        sleep(self.config.max_age.0.mul_f64(factor)).await;
-    }
-
+impl<H: Handler> Server<H> {
     fn builder(&self, wide: Option<&Lease>) -> Builder<Tracked> {
         let (stream_window, connection_window) = match wide {
             Some(_) => (STREAM_WINDOW, CONNECTION_WINDOW),

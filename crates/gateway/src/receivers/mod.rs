@@ -2,6 +2,7 @@
 //! connections, `endpoint` what they do alike, `answer` the table of answers.
 
 mod answer;
+mod beats;
 mod buffer;
 mod endpoint;
 mod inflate;
@@ -17,6 +18,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+use beats::Beats;
 use endpoint::{Bounds, Endpoint};
 use forebay_pipeline::admit::{Acknowledge, Intake};
 use forebay_pipeline::budget::Budget;
@@ -26,6 +28,7 @@ use json_http::JsonHttp;
 use listener::{Listener, Protocol, Signals, Swap};
 use otlp_grpc::OtlpGrpc;
 use otlp_http::OtlpHttp;
+use parking_lot::RwLock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,6 +42,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+pub use beats::BeatsConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, ConnectionConfig, Connections};
 pub use otlp::OtlpConfig;
@@ -53,6 +57,7 @@ const CUT_WITHIN: Duration = Duration::from_secs(1);
 const OTLP_GRPC: &str = "otlp_grpc";
 const OTLP_HTTP: &str = "otlp_http";
 const JSON: &str = "json";
+const BEATS: &str = "beats";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -65,11 +70,14 @@ pub struct Receivers {
     /// JSON logs over HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub json: Option<JsonConfig>,
+    /// Events of Beats (Filebeat, Winlogbeat and others), and of Logstash's `lumberjack` output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beats: Option<BeatsConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
-        Self { otlp: Some(OtlpConfig::default()), json: Some(JsonConfig::default()) }
+        Self { otlp: Some(OtlpConfig::default()), json: Some(JsonConfig::default()), beats: None }
     }
 }
 
@@ -80,6 +88,7 @@ impl Receivers {
         let own = [
             self.otlp.as_ref().map(|otlp| ("otlp.acknowledge", otlp.acknowledge)),
             self.json.as_ref().map(|json| ("json.acknowledge", json.acknowledge)),
+            self.beats.as_ref().map(|beats| ("beats.acknowledge", beats.acknowledge)),
         ];
         own.into_iter()
             .flatten()
@@ -95,12 +104,14 @@ impl Receivers {
             otlp.and_then(|otlp| otlp.grpc.as_ref()),
             otlp.and_then(|otlp| otlp.http.as_ref()),
             self.json.as_ref().map(|json| (json.listen, &json.connections)),
+            self.beats.as_ref().map(|beats| (beats.listen, &beats.connections)),
         ])
     }
 
     /// How each receiver of JSON reads it, by receiver.
     pub fn json_rules(&self) -> BTreeMap<String, JsonRules> {
-        self.json.iter().map(|json| (JSON.to_owned(), json.rules())).collect()
+        let json = self.json.iter().map(|json| (JSON.to_owned(), json.rules()));
+        json.chain(self.beats.iter().map(|beats| (BEATS.to_owned(), beats.rules()))).collect()
     }
 
     /// What a schema cannot say: each fault with the path of its setting, seen from here.
@@ -121,6 +132,12 @@ impl Receivers {
                 faults.push(("json.timezone".to_owned(), message));
             }
         }
+        if let Some(beats) = &self.beats {
+            faults.extend(bounds_faults(BEATS, &beats.bounds(Acknowledge::default())));
+            if let Err(message) = beats.zone() {
+                faults.push(("beats.timezone".to_owned(), message));
+            }
+        }
         faults
     }
 }
@@ -133,7 +150,8 @@ fn bounds_faults(receiver: &str, bounds: &Bounds) -> Vec<(String, String)> {
         fault("max_request_bytes", "must be from 1 to 1GiB");
     }
     if bounds.ack_timeout.is_zero() {
-        fault("ack_timeout", "with no time to deliver, every request would fail");
+        let field = if receiver == BEATS { "hold_max" } else { "ack_timeout" };
+        fault(field, "with no time to deliver, every request would fail");
     }
     if bounds.body_timeout.is_zero() {
         fault("body_timeout", "with no time to arrive, every request would fail");
@@ -147,6 +165,7 @@ pub struct Started {
     pub otlp_grpc: Option<SocketAddr>,
     pub otlp_http: Option<SocketAddr>,
     pub json: Option<SocketAddr>,
+    pub beats: Option<SocketAddr>,
     connections: Vec<Connections>,
     handlers: Handlers,
     health: HealthReporter,
@@ -159,6 +178,7 @@ struct Handlers {
     otlp_grpc: Option<Arc<Swap<OtlpGrpc>>>,
     otlp_http: Option<Arc<Swap<OtlpHttp>>>,
     json: Option<Arc<Swap<JsonHttp>>>,
+    beats: Option<Arc<RwLock<Arc<Endpoint>>>>,
 }
 
 /// Where handlers admit to and keep their books.
@@ -193,6 +213,11 @@ impl House<'_> {
         let json = self.config.json.as_ref()?;
         Some(JsonHttp::new(self.endpoint(JSON, json.bounds(self.acknowledge)), json))
     }
+
+    fn beats(&self) -> Option<Arc<Endpoint>> {
+        let beats = self.config.beats.as_ref()?;
+        Some(Arc::new(self.endpoint(BEATS, beats.bounds(self.acknowledge))))
+    }
 }
 
 /// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it.
@@ -212,6 +237,7 @@ pub async fn start(
     let grpc_listener = bind(OTLP_GRPC, grpc.map(|(_, grpc)| grpc.listen)).await?;
     let http_listener = bind(OTLP_HTTP, http.map(|(_, http)| http.listen)).await?;
     let json_listener = bind(JSON, config.json.as_ref().map(|json| json.listen)).await?;
+    let beats_listener = bind(BEATS, config.beats.as_ref().map(|beats| beats.listen)).await?;
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
     let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
@@ -221,11 +247,13 @@ pub async fn start(
         otlp_grpc: house.otlp_grpc(&health).map(Swap::new),
         otlp_http: house.otlp_http().map(Swap::new),
         json: house.json().map(Swap::new),
+        beats: house.beats().map(|endpoint| Arc::new(RwLock::new(endpoint))),
     };
     let mut started = Started {
         otlp_grpc: grpc_listener.as_ref().map(|listener| listener.address),
         otlp_http: http_listener.as_ref().map(|listener| listener.address),
         json: json_listener.as_ref().map(|listener| listener.address),
+        beats: beats_listener.as_ref().map(|listener| listener.address),
         connections: Vec::new(),
         handlers,
         health,
@@ -233,21 +261,26 @@ pub async fn start(
     };
     let bounds =
         |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&windows), signals.clone());
-    let Handlers { otlp_grpc, otlp_http, json } = &started.handlers;
+    let Handlers { otlp_grpc, otlp_http, json, beats } = &started.handlers;
     if let (Some((_, grpc)), Some(listener), Some(handler)) = (grpc, grpc_listener, otlp_grpc) {
         let (config, windows, signals) = bounds(&grpc.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve(Protocol::Http2, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http2, config, windows, handler, signals));
     }
     if let (Some((_, http)), Some(listener), Some(handler)) = (http, http_listener, otlp_http) {
         let (config, windows, signals) = bounds(&http.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http, config, windows, handler, signals));
     }
     if let (Some(settings), Some(listener), Some(handler)) = (&config.json, json_listener, json) {
         let (config, windows, signals) = bounds(&settings.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve(Protocol::Http, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http, config, windows, handler, signals));
+    }
+    if let (Some(settings), Some(listener), Some(endpoint)) = (&config.beats, beats_listener, beats) {
+        let (config, _, signals) = bounds(&settings.connections);
+        let beats = Beats { endpoint: Arc::clone(endpoint), config, signals };
+        started.connections.push(listener.serve(beats));
     }
     Ok(started)
 }
@@ -272,6 +305,9 @@ impl Started {
         }
         if let (Some(swap), Some(handler)) = (&self.handlers.json, house.json()) {
             swap.put(handler);
+        }
+        if let (Some(endpoint), Some(new)) = (&self.handlers.beats, house.beats()) {
+            *endpoint.write() = new;
         }
     }
 
@@ -311,7 +347,12 @@ impl Started {
 
 impl fmt::Display for Started {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses = [(OTLP_GRPC, self.otlp_grpc), (OTLP_HTTP, self.otlp_http), (JSON, self.json)];
+        let addresses = [
+            (OTLP_GRPC, self.otlp_grpc),
+            (OTLP_HTTP, self.otlp_http),
+            (JSON, self.json),
+            (BEATS, self.beats),
+        ];
         let mut separator = "";
         for (name, address) in addresses {
             if let Some(address) = address {

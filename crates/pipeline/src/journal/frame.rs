@@ -33,6 +33,8 @@ pub enum IdKind {
     Content = 2,
     /// The clients' own, and minted ones where there is none.
     Client = 3,
+    /// From the content of those events of Beats that say where they were read, and minted ones for the others.
+    Events = 4,
 }
 
 /// What a frame says of its body.
@@ -250,7 +252,7 @@ fn wire_of(number: u8) -> Option<WireId> {
 }
 
 fn id_kind_of(number: u8) -> Option<IdKind> {
-    [IdKind::None, IdKind::Minted, IdKind::Content, IdKind::Client]
+    [IdKind::None, IdKind::Minted, IdKind::Content, IdKind::Client, IdKind::Events]
         .into_iter()
         .find(|kind| *kind as u8 == number)
 }

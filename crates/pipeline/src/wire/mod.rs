@@ -4,6 +4,7 @@
 //! [`MAX_NESTING`], a configured limit, and duplicate keys in a JSON object.
 
 pub mod json;
+pub mod lumberjack;
 pub mod otlp;
 
 use crate::route::RouteSet;
@@ -77,7 +78,7 @@ pub struct Index {
     pub groups: Vec<Group>,
     /// JSON: what to insert or replace when a record is written out, in order of offset.
     pub edits: Vec<Edit>,
-    /// JSON with an id field configured: for each record the offset and length of the id's inside, length 0 for none.
+    /// JSON that may name its ids: for each record the offset and length of the id's inside, length 0 for none.
     pub client_ids: Vec<(u32, u32)>,
     /// Runs of consecutive records with the same routing, covering all records in order.
     pub runs: Vec<Run>,
@@ -102,6 +103,8 @@ impl Entry {
     pub const HAS_TIME: u32 = 1;
     /// JSON: there is a raw line break inside the record, so it cannot be copied onto one line.
     pub const MULTILINE: u32 = 2;
+    /// JSON from Beats: the event says where in its file it was read, so that it can be told from every other one.
+    pub const HAS_PLACE: u32 = 4;
 
     /// The record's bytes within its body.
     pub fn range(&self) -> std::ops::Range<usize> {
@@ -147,6 +150,8 @@ pub enum EditText {
     /// The same two, from Python's level number.
     InsertLevelName(LevelName),
     ReplaceLevelName(LevelName),
+    /// Nothing: a member is taken out.
+    Nothing,
 }
 
 /// The names of Python's standard level numbers.

@@ -2,6 +2,7 @@
 //! agree (black-box tests do), and figures of speed.
 #![allow(clippy::unwrap_used)]
 
+mod beats;
 mod connections;
 mod grpc;
 mod http_logs;
@@ -240,7 +241,11 @@ fn settings_that_cannot_be_right_are_named_all_at_once() {
 async fn an_address_that_is_taken_is_named() {
     let house = house(Mood::Delivers).await;
     let taken = house.json();
-    let config = Receivers { otlp: None, json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }) };
+    let config = Receivers {
+        otlp: None,
+        json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }),
+        beats: None,
+    };
     let error = start(
         &config,
         Acknowledge::default(),

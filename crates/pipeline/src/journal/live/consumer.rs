@@ -288,6 +288,10 @@ fn restore(frame: &Frame, bytes: Bytes, rules: &Rules, lease: Lease) -> Result<B
         IdKind::None => Ids::None,
         IdKind::Minted => Ids::Minted { epoch, frame },
         IdKind::Content => Ids::Content(crate::ids::content_ids(&bytes, &index)),
+        IdKind::Events => {
+            let hashes = crate::ids::event_ids(&bytes, &index, epoch, frame);
+            Ids::Events { hashes, epoch, frame }
+        }
         IdKind::Client => {
             let mut ranges = std::mem::take(&mut index.client_ids);
             // Under rules that name no id field every id is minted.

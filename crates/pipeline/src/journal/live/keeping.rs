@@ -90,6 +90,7 @@ impl Journaled {
             Ids::Minted { epoch, frame } => (IdKind::Minted, *epoch, *frame),
             Ids::Content(_) => (IdKind::Content, 0, 0),
             Ids::Client { epoch, frame, .. } => (IdKind::Client, *epoch, *frame),
+            Ids::Events { epoch, frame, .. } => (IdKind::Events, *epoch, *frame),
         };
         let records = body.index.records.len() as u32;
         Label { wire: body.wire, ids, arrived: body.arrived, epoch, counter, plan: self.plan, records }

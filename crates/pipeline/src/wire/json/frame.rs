@@ -36,8 +36,7 @@ pub fn check<'b>(
         text: simdutf8::basic::from_utf8(body).ok(),
         context,
         zone: Zone::of(&options.timezone),
-        id_field: options.id_field.as_deref(),
-        as_it_stands: options.as_it_stands,
+        options,
         matcher,
         index,
         keys: Keys::default(),
@@ -55,8 +54,7 @@ struct Checker<'c, 'p, 'b> {
     text: Option<&'b str>,
     context: &'c CheckContext<'c>,
     zone: Zone<'c>,
-    id_field: Option<&'c str>,
-    as_it_stands: bool,
+    options: &'c JsonOptions,
     matcher: &'c mut Matcher<'p, 'b>,
     index: &'c mut Index,
     keys: Keys,
@@ -189,7 +187,8 @@ impl<'b> Checker<'_, '_, 'b> {
     /// Scans the value at `at`; if it is an object, its members are noted and given to the matcher.
     fn scan(&mut self, text: &'b str, start: usize) -> Result<Scanned, Fault> {
         let mut scanner = Scanner::new(text, start, &mut self.keys);
-        let mut head = Head::default();
+        let mut head = Head::new(self.options.beats);
+        let id_field = self.options.id_field.as_deref();
         let mut kind = Kind::Map;
         if scanner.peek() == b'{' {
             self.matcher.begin_json();
@@ -197,9 +196,9 @@ impl<'b> Checker<'_, '_, 'b> {
             while let Some(key) = scanner.next_key(&mut object)? {
                 let value = scanner.value(1)?;
                 if key.escaped {
-                    head.note(unescape(key.text(text)).as_bytes(), value, self.id_field);
+                    head.note(unescape(key.text(text)).as_bytes(), value, id_field);
                 } else {
-                    head.note(key.bytes(text), value, self.id_field);
+                    head.note(key.bytes(text), value, id_field);
                 }
                 if key.escaped || self.matcher.wants_json(key.bytes(text)) {
                     self.matcher.json_member(key.key(text), value.value(text));
@@ -222,8 +221,8 @@ impl<'b> Checker<'_, '_, 'b> {
     ) -> Result<(), Malformed> {
         match self.entry(text, base, position, &scanned) {
             Ok(entry) if self.index.records.len() < self.context.limits.max_records => {
-                if self.id_field.is_some() {
-                    self.index.client_ids.push(scanned.head.id(base as u32));
+                if self.options.names_ids() {
+                    self.index.client_ids.push(scanned.head.id(text, base as u32));
                 }
                 let hour = self.context.window.hour(entry.time, self.context.arrived);
                 self.index.push(entry, self.matcher.decide(), hour);
@@ -254,7 +253,7 @@ impl<'b> Checker<'_, '_, 'b> {
             return Err(Malformed::RecordTooLarge { bytes, limit });
         }
         let (open, base_at) = (scanned.start as u32, base as u32);
-        let resolved = if self.as_it_stands {
+        let resolved = if self.options.as_it_stands {
             scanned.head.keep(text, open, base_at, &self.zone)
         } else {
             scanned.head.resolve(text, open, base_at, &self.zone)?
@@ -267,6 +266,9 @@ impl<'b> Checker<'_, '_, 'b> {
         }
         if scanned.line_break {
             flags |= Entry::MULTILINE;
+        }
+        if scanned.head.has_place(text) {
+            flags |= Entry::HAS_PLACE;
         }
         let time = resolved.time.unwrap_or(self.context.arrived);
         Ok(Entry { time, offset: (base + scanned.start) as u32, len: bytes as u32, aux, flags })

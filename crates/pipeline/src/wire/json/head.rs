@@ -23,6 +23,8 @@ enum Field {
     Log,
     /// Where an `@timestamp` that is no time would be moved to.
     Moved,
+    /// `@metadata`, in which Beats tell their receiver what is not for the document.
+    Metadata,
 }
 
 #[inline]
@@ -39,6 +41,7 @@ fn field_of(key: &[u8]) -> Option<Field> {
         9 if key == b"timestamp" => Field::Time(1),
         9 if key == b"levelname" => Field::Level(1),
         9 if key == b"log.level" => Field::Level(LOG_LEVEL),
+        9 if key == b"@metadata" => Field::Metadata,
         10 if key == b"@timestamp" => Field::Time(0),
         21 if key == b"attributes.@timestamp" => Field::Moved,
         _ => return None,
@@ -54,6 +57,10 @@ pub(super) struct Head {
     log: Option<Literal>,
     moved: Option<Literal>,
     id: Option<Literal>,
+    /// Of an event of Beats.
+    metadata: Option<Literal>,
+    is_beats: bool,
+    /// There is a member that stays.
     has_members: bool,
 }
 
@@ -63,18 +70,28 @@ pub(super) struct Resolved {
     /// The record's own time, if one was understood.
     pub time: Option<i64>,
     /// In order of their place.
-    pub edits: [Option<Edit>; 2],
+    pub edits: [Option<Edit>; 3],
 }
 
 impl Head {
+    /// Of a record of which nothing is known yet. `is_beats`: it is an event of Beats.
+    pub fn new(is_beats: bool) -> Self {
+        Self { is_beats, ..Self::default() }
+    }
+
     /// Notes a top-level member if it matters.
     #[inline]
     pub fn note(&mut self, key: &[u8], value: Literal, id_field: Option<&str>) {
-        self.has_members = true;
         if id_field.is_some_and(|id| id.as_bytes() == key) {
             self.id = Some(value);
         }
-        match field_of(key) {
+        let field = field_of(key);
+        if self.is_beats && matches!(field, Some(Field::Metadata)) {
+            self.metadata = Some(value);
+            return;
+        }
+        self.has_members = true;
+        match field {
             Some(Field::Time(rank)) => self.times[rank] = Some(value),
             Some(Field::Level(rank)) => self.levels[rank] = Some(value),
             Some(Field::Moved) => self.moved = Some(value),
@@ -84,8 +101,9 @@ impl Head {
     }
 
     /// Offset and length of the inside of the string that is the document's id; length 0 if there is none.
-    pub fn id(&self, base: u32) -> (u32, u32) {
-        match self.id {
+    pub fn id(&self, text: &str, base: u32) -> (u32, u32) {
+        let of_metadata = || member_of(text, self.metadata_map()?, "_id");
+        match self.id.or_else(of_metadata) {
             Some(Literal { kind: Kind::Str | Kind::Escaped, start, end })
                 if end - start - 2 <= MAX_ID_BYTES =>
             {
@@ -93,6 +111,16 @@ impl Head {
             }
             _ => (0, 0),
         }
+    }
+
+    fn metadata_map(&self) -> Option<Literal> {
+        self.metadata.filter(|metadata| metadata.kind == Kind::Map)
+    }
+
+    /// Whether an event of Beats says at which offset of its file it was read.
+    pub fn has_place(&self, text: &str) -> bool {
+        let offset = || member_of(text, self.log?, "offset");
+        self.is_beats && offset().is_some_and(|offset| offset.kind == Kind::Number)
     }
 
     /// Decides time and level of the record whose bracket opens at `open`. `base` is the scanned text's own place in the body.
@@ -106,17 +134,29 @@ impl Head {
             return Err(Malformed::DuplicateKey { offset: (base + taken.start) as usize });
         }
         let level = self.level(text, first_member, base);
-        let edits = match (stamp, level) {
-            (Some(stamp), Some(level)) if level.at < stamp.at => [Some(level), Some(stamp)],
-            both => both.into(),
-        };
-        Ok(Resolved { time, edits })
+        Ok(Resolved { time, edits: self.in_order(stamp, level, text, base) })
     }
 
     /// Decides the time of a record that is to stay as it is, but for an `@timestamp` where there is none: data streams need one.
     pub fn keep(&self, text: &str, open: u32, base: u32, zone: &Zone<'_>) -> Resolved {
         let (time, stamp) = self.time(text, base + open + 1, base, zone);
-        Resolved { time, edits: [stamp.filter(|_| self.times[0].is_none()), None] }
+        let stamp = stamp.filter(|_| self.times[0].is_none());
+        Resolved { time, edits: self.in_order(stamp, None, text, base) }
+    }
+
+    /// The edits in order of their place. Where a member is taken out at the place where others are put in, it goes last.
+    fn in_order(&self, stamp: Option<Edit>, level: Option<Edit>, text: &str, base: u32) -> [Option<Edit>; 3] {
+        let mut edits = [stamp, level, None];
+        if let (Some(stamp), Some(level)) = (stamp, level)
+            && level.at < stamp.at
+        {
+            edits.swap(0, 1);
+        }
+        if let Some(metadata) = self.metadata {
+            edits[2] = Some(taken_out(text, metadata, base));
+            edits.sort_by_key(|edit| edit.map_or(u32::MAX, |edit| edit.at));
+        }
+        edits
     }
 
     fn time(&self, text: &str, first_member: u32, base: u32, zone: &Zone<'_>) -> (Option<i64>, Option<Edit>) {
@@ -213,6 +253,26 @@ fn level_name(digits: &str) -> Option<LevelName> {
         "50" => LevelName::Critical,
         _ => return None,
     })
+}
+
+/// Takes the member whose value is `value` out of its object, with the comma that parts it from the next one, or from the one before.
+fn taken_out(text: &str, value: Literal, base: u32) -> Edit {
+    let is_space = |byte: u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let bytes = text.as_bytes();
+    let last_before = |end: usize| bytes[..end].iter().rposition(|byte| !is_space(*byte)).unwrap_or(0);
+    let colon = last_before(value.start as usize);
+    let closing = last_before(colon);
+    // `@metadata` has no quote in it, however it is escaped.
+    let key = memchr::memrchr(b'"', &bytes[..closing]).unwrap_or(0);
+    let end = value.end as usize;
+    let next = bytes[end..].iter().position(|byte| !is_space(*byte)).map_or(end, |spaces| end + spaces);
+    let before = last_before(key);
+    let (from, to) = match (bytes.get(next), bytes.get(before)) {
+        (Some(b','), _) => (key, next + 1),
+        (_, Some(b',')) => (before, end),
+        _ => (key, end),
+    };
+    Edit { at: base + from as u32, remove: (to - from) as u32, with: EditText::Nothing }
 }
 
 fn insert(at: u32, with: EditText) -> Edit {

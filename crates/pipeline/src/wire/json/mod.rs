@@ -7,6 +7,7 @@
 //! over [`MAX_NESTING`](super::MAX_NESTING), and the limits of [`Limits`](super::Limits).
 
 mod escape;
+mod fingerprint;
 mod frame;
 mod head;
 mod keys;
@@ -21,6 +22,7 @@ mod walk;
 mod tests;
 
 pub use escape::unescape;
+pub use fingerprint::fingerprint;
 pub use frame::check;
 pub use scan::check_value;
 pub use splice::splice;
@@ -47,10 +49,20 @@ pub struct JsonOptions {
     /// Records are documents already, and nothing of them is to be changed: no level is looked for, and an `@timestamp` stays as it is,
     /// whether it is understood or not. Only where there is none, the time of arrival is put in.
     pub as_it_stands: bool,
+    /// Records are events of Beats: `@metadata` is not part of the document, and its `_id` is the document's id.
+    pub beats: bool,
 }
 
 impl Default for JsonOptions {
     fn default() -> Self {
-        Self { timezone: jiff::tz::TimeZone::UTC, format: Format::Auto, id_field: None, as_it_stands: false }
+        let timezone = jiff::tz::TimeZone::UTC;
+        Self { timezone, format: Format::Auto, id_field: None, as_it_stands: false, beats: false }
+    }
+}
+
+impl JsonOptions {
+    /// Whether records may name their ids.
+    pub fn names_ids(&self) -> bool {
+        self.beats || self.id_field.is_some()
     }
 }

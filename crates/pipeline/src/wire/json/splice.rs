@@ -59,6 +59,7 @@ fn write_text(text: EditText, event_time: i64, body: &[u8], time: &mut Timestamp
             out.extend_from_slice(name.as_str().as_bytes());
             out.extend_from_slice(b"\",");
         }
+        EditText::Nothing => {}
         EditText::ReplaceLevelName(name) => {
             out.push(b'"');
             out.extend_from_slice(name.as_str().as_bytes());

@@ -53,14 +53,20 @@ pub fn write_single_line(literal: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The members of the array or object that begins at `at`.
-struct Members<'t> {
+pub(super) struct Members<'t> {
     text: &'t str,
     at: usize,
     is_map: bool,
 }
 
 impl<'t> Members<'t> {
-    fn of(text: &'t str, at: usize) -> Self {
+    /// The value that `text` begins with, after white space.
+    pub fn first(text: &str) -> Option<Literal> {
+        Members { text, at: 0, is_map: false }.literal()
+    }
+
+    /// Those of the array or object that begins at `at`.
+    pub fn of(text: &'t str, at: usize) -> Self {
         let is_map = text.as_bytes().get(at) == Some(&b'{');
         Self { text, at: at + 1, is_map }
     }

@@ -160,3 +160,38 @@ fn ids_are_the_inside_of_a_string() {
     let ids: Vec<&str> = index.client_ids.iter().map(id).collect();
     assert_eq!(ids, ["a\\n1", "", "", "", "", &fits]);
 }
+
+/// What Beats tell their receiver is not for the document, wherever it stands among its members.
+#[test]
+fn the_metadata_of_beats_is_taken_out_and_names_the_id() {
+    let beats = JsonOptions { beats: true, ..JsonOptions::default() };
+    let cases = [
+        (r#"{"@metadata":{"beat":"x","_id":"7"},"a":1}"#, r#""a":1}"#, "7"),
+        (r#"{"a":1,"@metadata":{"_id":"7"}}"#, r#""a":1}"#, "7"),
+        (r#"{"a":1, "@metadata" : {"_id":"8"} , "b":2}"#, r#""a":1,  "b":2}"#, "8"),
+        (r#"{"@metadata":{"_id":7}}"#, "}", ""),
+        (r#"{ "\u0040metadata": null, "a":1}"#, r#"  "a":1}"#, ""),
+        (r#"{"a":{"@metadata":1},"@metadata":[]}"#, r#""a":{"@metadata":1}}"#, ""),
+    ];
+    for (body, rest, id) in cases {
+        let index = index_of(body.as_bytes(), &beats, &Limits::default()).unwrap();
+        assert_eq!(index.rejected.count, 0, "{body}");
+        let (offset, len) = index.client_ids[0];
+        assert_eq!(&body[offset as usize..(offset + len) as usize], id, "{body}");
+        let document = documents(body.as_bytes(), &index).remove(0);
+        let comma = if rest == "}" { "" } else { "," };
+        assert_eq!(document, format!(r#"{{"@timestamp":"2026-11-21T08:26:04.580000000Z"{comma}{rest}"#));
+        serde_json::from_str::<serde_json::Value>(&document).unwrap();
+    }
+    let level = r#"{"@metadata":{},"@timestamp":"2026-11-21T08:26:04Z","log":{"level":"warn","offset":9}}"#;
+    let index = index_of(level.as_bytes(), &beats, &Limits::default()).unwrap();
+    let document = documents(level.as_bytes(), &index).remove(0);
+    let expected =
+        r#"{"level":"warn","@timestamp":"2026-11-21T08:26:04Z","log":{"level":"warn","offset":9}}"#;
+    assert_eq!(document, expected);
+    assert_eq!(index.records[0].flags & Entry::HAS_PLACE, Entry::HAS_PLACE);
+    // For any other client it is a field like all others.
+    let plain = index_of(level.as_bytes(), &JsonOptions::default(), &Limits::default()).unwrap();
+    assert!(documents(level.as_bytes(), &plain)[0].contains("@metadata"));
+    assert_eq!(plain.records[0].flags & Entry::HAS_PLACE, 0);
+}

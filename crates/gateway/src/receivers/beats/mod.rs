@@ -1,0 +1,255 @@
+//! Lumberjack version 2: what Filebeat, Winlogbeat and Logstash's `lumberjack` output speak (logstash-input-beats, PROTOCOL.md).
+//!
+//! A window of events becomes one body or several, each a line of JSON an event, so that the first of them can be acknowledged while the last are still
+//! on their way. `reader` takes events off the wire, `acks` answers for them in order.
+
+mod acks;
+mod reader;
+
+use super::answer::Fault;
+use super::endpoint::{Bounds, Endpoint};
+use super::linger::Lingering;
+use super::listener::{ConnectionConfig, Serve, Signals};
+use acks::Pending;
+use forebay_pipeline::admit::Acknowledge;
+use forebay_pipeline::rules::JsonRules;
+use forebay_pipeline::units::{ByteSize, Period};
+use jiff::tz::TimeZone;
+use parking_lot::RwLock;
+use reader::{Batch, Next, Reader};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt as _, ReadHalf};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+/// Batches of one connection that wait for their receipts. Beats keep two windows on their way, of some batches each.
+const MAX_PENDING: usize = 16;
+/// How often it is asked again whether there is room.
+const ROOM_EVERY: Duration = Duration::from_millis(50);
+
+/// Events of Beats (Filebeat, Winlogbeat and others), and of Logstash's `lumberjack` output: Lumberjack version 2 over TCP.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct BeatsConfig {
+    /// Address and port to listen on. In a container: `0.0.0.0:5044`. Port 0 takes a free one.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// The time zone of times that name none, as in the IANA database: `UTC`, `Europe/Berlin`.
+    pub timezone: String,
+    /// What an acknowledgement waits for. Default: what `acknowledge` of the whole file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge: Option<Acknowledge>,
+    /// How long events are held that cannot be delivered. While sinks take others, the agent is told every 5 seconds that it is not
+    /// forgotten. Past it the connection is closed, and the agent sends all that was not acknowledged again, perhaps to another replica.
+    pub hold_max: Period,
+    /// A connection on which nothing comes for this long in the middle of a window is closed.
+    pub body_timeout: Period,
+    /// Largest frame, before and after decompression. An event that is larger is refused for good; a compressed frame that is larger ends its
+    /// connection. At most 1GiB.
+    pub max_request_bytes: ByteSize,
+    /// Bounds on its connections. One is told to go between two windows only.
+    pub connections: ConnectionConfig,
+}
+
+impl Default for BeatsConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5044)),
+            timezone: "UTC".to_owned(),
+            acknowledge: None,
+            hold_max: Period::secs(60),
+            body_timeout: Period::secs(30),
+            max_request_bytes: ByteSize::mib(64),
+            connections: ConnectionConfig::default(),
+        }
+    }
+}
+
+impl BeatsConfig {
+    pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
+        Bounds {
+            acknowledge: self.acknowledge.unwrap_or(acknowledge),
+            max_bytes: self.max_request_bytes.as_usize(),
+            body_timeout: self.body_timeout.0,
+            ack_timeout: self.hold_max.0,
+        }
+    }
+
+    /// How it reads what it gets.
+    pub(super) fn rules(&self) -> JsonRules {
+        JsonRules { timezone: self.timezone.clone(), id_field: None, beats: true }
+    }
+
+    /// The zone of times that name none.
+    ///
+    /// # Errors
+    /// There is no zone of this name.
+    pub(super) fn zone(&self) -> Result<TimeZone, String> {
+        TimeZone::get(&self.timezone).map_err(|_| format!("there is no time zone `{}`", self.timezone))
+    }
+}
+
+/// Serves connections on the Beats port.
+#[derive(Debug)]
+pub struct Beats {
+    pub endpoint: Arc<RwLock<Arc<Endpoint>>>,
+    pub config: ConnectionConfig,
+    pub signals: Signals,
+}
+
+/// What reading and acknowledging know of each other.
+#[derive(Debug, Default)]
+struct Owed {
+    /// Windows whose head has been read, and windows that are acknowledged in full.
+    begun: AtomicU64,
+    acknowledged: AtomicU64,
+}
+
+impl Owed {
+    /// Whether the agent waits for an acknowledgement.
+    fn is_any(&self) -> bool {
+        self.begun.load(Relaxed) > self.acknowledged.load(Relaxed)
+    }
+}
+
+impl Serve for Beats {
+    fn config(&self) -> &ConnectionConfig {
+        &self.config
+    }
+
+    fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    /// Reads and acknowledges until the agent leaves, it breaks the protocol, or something of it cannot be taken. What was admitted by then is
+    /// still acknowledged.
+    async fn serve(&self, stream: TcpStream) {
+        // A reload is for connections that come after it: this one's batches go the way they began.
+        let endpoint = Arc::clone(&self.endpoint.read());
+        let (read, mut write) = tokio::io::split(Lingering::new(stream));
+        let (pending, waiting) = mpsc::channel(MAX_PENDING);
+        let owed = Owed::default();
+        let cut = async {
+            let acking = acks::write(&endpoint, &mut write, waiting, &owed);
+            let reading = self.read(&endpoint, read, pending, &owed);
+            tokio::pin!(acking, reading);
+            tokio::select! {
+                () = &mut acking => {}
+                () = &mut reading => acking.await,
+            }
+        };
+        tokio::select! {
+            () = cut => {
+                // The agent sends again what it has no acknowledgement for.
+                let _ = write.shutdown().await;
+            }
+            () = self.signals.cut.cancelled() => {}
+        }
+    }
+}
+
+impl Beats {
+    /// Reads windows and admits their events, until the agent leaves or is told to go.
+    async fn read<'e>(
+        &self,
+        endpoint: &'e Endpoint,
+        read: ReadHalf<Lingering>,
+        pending: mpsc::Sender<Pending<'e>>,
+        owed: &Owed,
+    ) {
+        let mut reader = Reader::new(read, endpoint);
+        let leave = self.leave();
+        tokio::pin!(leave);
+        loop {
+            let window = tokio::select! {
+                biased;
+                window = reader.window(self.config.idle_timeout.0) => window,
+                () = &mut leave => return,
+            };
+            let events = match window {
+                Ok(Some(events)) => events,
+                Ok(None) => return,
+                Err(fault) => return refuse(endpoint, &fault),
+            };
+            owed.begun.fetch_add(1, Relaxed);
+            if !take_window(endpoint, &mut reader, events, &pending).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Admits the events of one window. False: the connection must end.
+async fn take_window<'e>(
+    endpoint: &'e Endpoint,
+    reader: &mut Reader<'_, ReadHalf<Lingering>>,
+    events: u32,
+    pending: &mpsc::Sender<Pending<'e>>,
+) -> bool {
+    let mut left = events;
+    while left > 0 {
+        let batch = match room(endpoint).await {
+            Ok(()) => reader.batch(left).await,
+            Err(fault) => Err(fault),
+        };
+        let (batch, next) = match batch {
+            Ok(read) => read,
+            Err(fault) => {
+                refuse(endpoint, &fault);
+                return false;
+            }
+        };
+        left = match next {
+            Next::Window => 0,
+            Next::Events => left - batch.events,
+        };
+        let mut visit = endpoint.visit();
+        let (last, is_end) = (batch.last, left == 0);
+        match admit(endpoint, batch) {
+            Ok(admitted) => {
+                visit.counted();
+                if pending.send(Pending { last, is_end, taken: Some((admitted, visit)) }).await.is_err() {
+                    return false;
+                }
+            }
+            Err(fault) => {
+                visit.counted();
+                visit.close(&Err(fault));
+                return false;
+            }
+        }
+    }
+    if events == 0 {
+        return pending.send(Pending { last: 0, is_end: true, taken: None }).await.is_ok();
+    }
+    true
+}
+
+/// Waits until there is room, as long as events may be held.
+async fn room(endpoint: &Endpoint) -> Result<(), Fault> {
+    let until = Instant::now() + endpoint.bounds.ack_timeout;
+    loop {
+        match endpoint.has_room() {
+            Err(fault) if Instant::now() >= until => return Err(fault),
+            Err(_) => sleep(ROOM_EVERY).await,
+            Ok(()) => return Ok(()),
+        }
+    }
+}
+
+fn admit(endpoint: &Endpoint, batch: Batch) -> Result<forebay_pipeline::admit::Admitted, Fault> {
+    let request = endpoint.request(batch.lines);
+    let format = forebay_pipeline::wire::json::Format::Lines;
+    Ok(endpoint.intake.admit_json(request, &endpoint.door, format)?)
+}
+
+/// Counts what was not admitted.
+fn refuse(endpoint: &Endpoint, fault: &Fault) {
+    endpoint.visit().refuse(fault);
+}
