@@ -10,9 +10,11 @@ pub mod elasticsearch;
 pub mod fault_proxy;
 pub mod gateway;
 pub mod metrics;
+pub mod otlp;
 pub mod ports;
 pub mod process;
 pub mod python;
+pub mod runtime;
 pub mod seeded;
 pub mod telemetrygen;
 
