@@ -61,16 +61,13 @@ async fn old_connections_are_told_to_go_and_clients_come_back() {
     assert_eq!(wire.request("POST /", "", b"{}").await.status, 200);
     assert!(wire.is_closed().await);
 
-    // Many connections long: not one call that was sent may fail. One that finds its connection closed before it was sent is cancelled by
-    // the client itself.
+    // Many connections long: not one call may fail, since the client waits for an answer whenever it is told to go.
     let mut answered = 0;
     let mut client = LogsServiceClient::connect(format!("http://{}", house.grpc())).await.unwrap();
     let end = tokio::time::Instant::now() + Duration::from_millis(600);
     while tokio::time::Instant::now() < end {
-        match client.export(logs(1)).await {
-            Ok(_) => answered += 1,
-            Err(status) => assert_eq!(status.code(), tonic::Code::Cancelled, "{status}"),
-        }
+        client.export(logs(1)).await.unwrap();
+        answered += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(answered > 10);
