@@ -7,4 +7,5 @@
 
 mod clients;
 mod cluster;
+mod image;
 mod rollout;
