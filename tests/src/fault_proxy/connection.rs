@@ -1,8 +1,8 @@
 //! One connection: its requests one after the other, each with its fate.
 
 use super::fault::Fault;
-use super::http::{Answer, Request, read_request};
 use super::{Shared, bulk};
+use crate::http::{Answer, Request, read_request};
 use crate::seeded::Random;
 use anyhow::{Result, ensure};
 use std::io::{BufReader, ErrorKind};
