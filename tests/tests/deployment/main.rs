@@ -8,4 +8,6 @@
 mod clients;
 mod cluster;
 mod image;
+mod kibana;
 mod rollout;
+mod setup;

@@ -165,8 +165,8 @@ impl Drop for Sdk {
     }
 }
 
-/// The Elasticsearch that both drills share, one after the other.
-fn node() -> MutexGuard<'static, Elasticsearch> {
+/// The Elasticsearch that tests share which do not need security, one after the other.
+pub fn node() -> MutexGuard<'static, Elasticsearch> {
     static NODE: OnceLock<Mutex<Elasticsearch>> = OnceLock::new();
     NODE.get_or_init(|| Mutex::new(Elasticsearch::start(Options::default()).unwrap())).lock()
 }
