@@ -75,6 +75,28 @@ async fn old_connections_are_told_to_go_and_clients_come_back() {
     assert_eq!(house.door("otlp_grpc").received(), answered);
 }
 
+/// Its next request would else cross the end of the connection.
+#[tokio::test]
+async fn over_http_1_a_client_that_keeps_asking_is_told_to_go_by_an_answer() {
+    let house = house_with(Mood::Delivers, MIB, |config| {
+        json_connections(config).max_age = Period::millis(100);
+    })
+    .await;
+    let mut wire = Wire::connect(house.json()).await;
+    let mut answers = 0;
+    loop {
+        let answer = wire.request("POST /", "", b"{}").await;
+        assert_eq!(answer.status, 200);
+        answers += 1;
+        if answer.head.contains("connection: close") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!((2..100).contains(&answers), "{answers}");
+    assert!(wire.is_closed().await);
+}
+
 #[tokio::test]
 async fn at_the_limit_a_connection_waits_until_one_leaves() {
     let house = house_with(Mood::Delivers, MIB, |config| json_connections(config).max = 1).await;
