@@ -83,22 +83,28 @@ put_all() {
   done
 }
 
-put_all lifecycle _ilm/policy 'lifecycle policy'
+# has <path>: whether the cluster has the part that this address belongs to. One without it does not know the address.
+has() {
+  if $dry_run; then return; fi
+  status=$(credentials | curl -sS -K - --max-time 60 -o /dev/null -w '%{http_code}' "$es/$1") || fail "$es does not answer"
+  case $status in
+    2??) ;;
+    400 | 404 | 405 | 410) return 1 ;;
+    401 | 403) fail "these credentials are not good enough: status $status" ;;
+    *) fail "$es/$1: status $status" ;;
+  esac
+}
+
+if has _ilm/status; then
+  put_all lifecycle _ilm/policy 'lifecycle policy'
+  put_all lifecycle-templates _component_template 'component template'
+else
+  echo 'LEFT OUT: lifecycle policies. This cluster has no index lifecycle management: nothing deletes old indices'
+fi
 put_all component-templates _component_template 'component template'
 put_all index-templates _index_template 'index template'
 
-# A cluster without security has no roles.
-security=true
-if ! $dry_run; then
-  status=$(credentials | curl -sS -K - --max-time 60 -o /dev/null -w '%{http_code}' "$es/_security/_authenticate") ||
-    fail "$es does not answer"
-  case $status in
-    2??) ;;
-    401 | 403) fail "these credentials are not good enough: status $status" ;;
-    *) security=false; echo 'roles and users: left out, the cluster has no security' ;;
-  esac
-fi
-if $security; then
+if has _security/_authenticate; then
   put_all roles _security/role 'role'
   if [ -n "${FOREBAY_PASSWORD:-}" ]; then
     escaped=$(printf %s "$FOREBAY_PASSWORD" | sed 's/[\\"]/\\&/g')
@@ -109,6 +115,8 @@ if $security; then
       put 'user forebay' _security/user/forebay "$user"
     }
   fi
+else
+  echo 'LEFT OUT: roles and users. This cluster has no security'
 fi
 
 if [ -n "${KIBANA_URL:-}" ]; then

@@ -1,6 +1,7 @@
 """Clients that insist: each exporter, at its default timeout, exports its batches again until it is told success."""
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -29,22 +30,29 @@ def as_records(events, resource):
 
 
 class Client(threading.Thread):
-    def __init__(self, exporter, batches, deadline):
+    def __init__(self, exporter, batches, deadline, pause, stop):
         super().__init__(daemon=True)
         self.exporter = exporter
         self.batches = batches
         self.deadline = deadline
+        self.pause = pause
+        self.stop = stop
+        self.sent = 0
         self.acknowledged = []
         self.attempts = 0
         self.slowest_seconds = 0.0
 
     def run(self):
         for batch in self.batches:
+            if self.stop and os.path.exists(self.stop):
+                return
+            self.sent += len(batch)
             while not self.export(batch):
                 if time.monotonic() > self.deadline:
                     return
                 time.sleep(PAUSE_SECONDS)
             self.acknowledged.extend(record.log_record.attributes["id"] for record in batch)
+            time.sleep(self.pause)
 
     def export(self, batch):
         started = time.monotonic()
@@ -60,6 +68,8 @@ def main():
     scenario.add_arguments(parser)
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two batches of a client")
+    parser.add_argument("--stop", metavar="FILE", help="no further batches once this file is there")
     parser.add_argument("--deadline", type=float, default=300.0, help="seconds after which clients give up")
     arguments = parser.parse_args()
 
@@ -67,7 +77,7 @@ def main():
     batches = [records[at : at + arguments.batch_size] for at in range(0, len(records), arguments.batch_size)]
     deadline = time.monotonic() + arguments.deadline
     clients = [
-        Client(otlp.exporter(arguments), batches[first :: arguments.clients], deadline)
+        Client(otlp.exporter(arguments), batches[first :: arguments.clients], deadline, arguments.pause, arguments.stop)
         for first in range(arguments.clients)
     ]
     for client in clients:
@@ -76,14 +86,15 @@ def main():
         client.join()
 
     acknowledged = [identifier for client in clients for identifier in client.acknowledged]
+    sent = sum(client.sent for client in clients)
     otlp.print_summary(
-        sent=len(records),
+        sent=sent,
         acknowledged=len(acknowledged),
         acknowledged_ids=acknowledged,
         attempts=sum(client.attempts for client in clients),
         slowest_seconds=round(max(client.slowest_seconds for client in clients), 3),
     )
-    return 0 if len(acknowledged) == len(records) else 1
+    return 0 if len(acknowledged) == sent else 1
 
 
 if __name__ == "__main__":

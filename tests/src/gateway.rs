@@ -4,6 +4,7 @@ use crate::metrics::{Ledger, Metrics};
 use crate::process::{self, Watchdog};
 use crate::{ports, wait_until};
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -80,9 +81,14 @@ impl Gateway {
 
     /// Starts an ended gateway with the configuration, ports and folder that it had. Output is appended.
     pub fn start_again(&mut self) -> Result<()> {
-        ensure!(self.running.is_none(), "the gateway runs already");
         let mut command = Command::new(binary()?);
         command.arg("run").arg("--config").arg(self.folder().join("forebay.yaml"));
+        self.launch(command)
+    }
+
+    /// As [`start_again`](Self::start_again), by a command of the caller's, which must become the gateway's process.
+    pub fn launch(&mut self, mut command: Command) -> Result<()> {
+        ensure!(self.running.is_none(), "the gateway runs already");
         command.current_dir(self.folder()).stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdout(self.output("stdout.log")?).stderr(self.output("stderr.log")?);
@@ -168,6 +174,16 @@ impl Gateway {
         let status = wait_until("the gateway's end", STOP_TIMEOUT, || self.try_wait())?;
         self.running = None;
         Ok((status, self.last_line()))
+    }
+
+    /// As [`wait_for_end`](Self::wait_for_end), for an end in order: the exit code is 0, and the last line is a ledger that
+    /// balances, which is returned.
+    pub fn wait_for_good_end(&mut self) -> Result<Value> {
+        let (status, line) = self.wait_for_end()?;
+        let ledger: Value = serde_json::from_str(&line).with_context(|| format!("no ledger: {line}"))?;
+        let is_closed = ledger["message"] == "ledger" && ledger["balanced"] == true;
+        ensure!(status.code() == Some(0) && is_closed, "the gateway's end: {status}, {line}");
+        Ok(ledger)
     }
 
     /// Kills the gateway (SIGKILL) and reaps it.

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forebay_tests::{gateway, ports};
+use forebay_tests::{Gateway, gateway, ports, wait_until};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 const SECRET: &str = "hunter2-of-the-test";
 
@@ -233,6 +234,33 @@ fn the_reference_and_the_schema_are_printed() {
     for name in settings.keys() {
         assert!(page.contains(&format!("| `{name}` |")), "{name} is not in the reference");
     }
+}
+
+#[test]
+fn health_says_whether_a_gateway_takes_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |url: &str| {
+        let output = forebay(folder.path()).args(["health", "--url", url]).output().unwrap();
+        let said = String::from_utf8(output.stdout.clone()).unwrap() + &stderr(&output);
+        (output.status.code(), said)
+    };
+    let config = "sinks: {none: {type: blackhole}}\nreceivers: {json: {listen: \"127.0.0.1:{json}\"}}\n\
+        dead_letters: {path: \"{dir}/letters\"}\nadmin: {listen: \"127.0.0.1:{admin}\"}\ndrain: {door_open: 60s}\n";
+    let mut gateway = Gateway::start(config).unwrap();
+    let url = gateway.admin_url("");
+    assert_eq!(ask(&url), (Some(0), "ready\n".to_owned()));
+    gateway.sigterm().unwrap();
+    let told =
+        wait_until("the drain", Duration::from_secs(10), || Ok(Some(ask(&url)).filter(|it| it.0 != Some(0))));
+    let expected = "forebay: not ready: HTTP/1.1 503 Service Unavailable: draining\n";
+    assert_eq!(told.unwrap(), (Some(1), expected.to_owned()));
+    // The door closes.
+    gateway.sigterm().unwrap();
+    gateway.wait_for_good_end().unwrap();
+    let (code, said) = ask(&url);
+    assert!(code == Some(1) && said.contains(&url) && said.contains("refused"), "{code:?}: {said}");
+    let (code, said) = ask("https://127.0.0.1:9600");
+    assert!(code == Some(1) && said.contains("must begin with http://"), "{code:?}: {said}");
 }
 
 /// The binary in a folder of the test's own, so that nothing of the defaults lands in the checkout.

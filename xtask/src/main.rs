@@ -9,6 +9,7 @@ mod command;
 mod docs;
 mod fuzz;
 mod guard;
+mod image;
 mod planted;
 mod report;
 mod setup;
@@ -43,6 +44,8 @@ enum Command {
     Overload(bench::Options),
     /// Measure what durable acknowledgement costs: `forebay-bench cost`
     Cost(bench::Options),
+    /// Build the image's root file system in target/image, without a container engine, and check its size
+    Image,
     /// Run one fuzz target for a while
     Fuzz(fuzz::Options),
     /// Write the generated pages under docs/ anew
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Overload(options) => bench::run_mode("overload", &options),
         Command::Cost(options) => bench::run_mode("cost", &options),
+        Command::Image => image::run(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Planted => planted::run(),
         Command::Docs => docs::write(),

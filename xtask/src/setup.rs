@@ -15,7 +15,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool { program: "cc", package: Some("build-essential"), purpose: "linking, and mimalloc" },
     Tool { program: "java", package: Some("openjdk-17-jdk-headless"), purpose: "Elasticsearch, OpenSearch" },
     Tool {
@@ -24,7 +24,12 @@ const TOOLS: [Tool; 8] = [
         purpose: "Elasticsearch's test plugin",
     },
     Tool { program: "mvn", package: Some("maven"), purpose: "fetching them from Maven Central" },
-    Tool { program: "setpriv", package: Some("util-linux"), purpose: "running them, which refuse root" },
+    Tool {
+        program: "setpriv",
+        package: Some("util-linux"),
+        purpose: "running them, which refuse root, and the image",
+    },
+    Tool { program: "curl", package: Some("curl"), purpose: "deploy/elasticsearch/setup.sh" },
     Tool { program: "python3", package: Some("python3-venv"), purpose: "the Python clients" },
     Tool {
         program: "go",

@@ -4,6 +4,7 @@ use crate::config;
 use crate::demo::DemoArgs;
 use crate::dlq;
 use crate::graph::Blueprint;
+use crate::health::{self, HealthArgs};
 use crate::journal;
 use crate::settings::Settings;
 use crate::source::Source;
@@ -32,6 +33,8 @@ enum Command {
         /// The file to check.
         file: PathBuf,
     },
+    /// Ask a running gateway whether it is ready (exit code 0: it is, 1: it is not).
+    Health(HealthArgs),
     /// Start a gateway that needs no server, send a realistic mix through it and show where it went.
     Demo(DemoArgs),
     /// Work with dead letters: records that a sink refused for good.
@@ -70,6 +73,7 @@ impl Cli {
                 }
                 Err(code) => code,
             },
+            Command::Health(args) => report(health::run(&args)),
             Command::Demo(args) => report(crate::demo::run(&args)),
             Command::Dlq(command) => report(dlq::run(&command, load)),
             Command::Journal(command) => journal::run(&command),

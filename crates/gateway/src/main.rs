@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod dlq;
 mod graph;
+mod health;
 mod journal;
 mod logging;
 mod memory;

@@ -1,8 +1,8 @@
 //! One connection: its requests one after the other, each with its fate.
 
 use super::fault::Fault;
-use super::http::{Answer, Request, read_request};
 use super::{Shared, bulk};
+use crate::http::{Answer, Request, read_request};
 use crate::seeded::Random;
 use anyhow::{Result, ensure};
 use std::io::{BufReader, ErrorKind};
@@ -39,8 +39,10 @@ pub(super) fn serve(stream: TcpStream, shared: &Shared) -> Result<()> {
         let documents = bulk::documents(&request.body)?;
         let (fault, mut random) = shared.judge.next(documents.len());
         let Some(fault) = fault else {
-            shared.forward(&request, &request.body)?.write(&mut out)?;
+            let answer = shared.forward(&request, &request.body)?;
+            // Before anybody can know of it.
             shared.judge.passed.fetch_add(1, Relaxed);
+            answer.write(&mut out)?;
             continue;
         };
         let next = shared.harm(fault, &mut random, &request, &documents, &mut out)?;

@@ -6,7 +6,6 @@
 mod bulk;
 mod connection;
 mod fault;
-mod http;
 
 pub use fault::{Fault, KINDS, Mix};
 

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::http::{Answer, Request, read_request};
 use super::*;
+use crate::http::{Answer, Request, read_request};
 use serde_json::{Value, json};
 use std::io::BufReader;
 use std::time::Instant;

@@ -1,19 +1,14 @@
 //! Clients of the gateway's three ports that tell what they were told.
 
 use crate::event::{Event, json_lines, otlp};
-use forebay_proto::collector::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use forebay_proto::collector::ExportLogsServiceResponse;
 use forebay_proto::rpc;
 use forebay_tests::gateway::Ports;
+use forebay_tests::otlp::{LogsClient, retry_info};
 use prost::Message;
-use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
-use tokio::runtime::Runtime;
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request};
-use tonic_prost::ProstCodec;
+use tonic::Code;
 
 /// Longer than the gateway's `ack_timeout`: it is to answer by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,7 +69,9 @@ pub fn insist(client: &mut dyn Client, events: &[Event]) -> Report {
 /// The ports' clients, by the protocol's name.
 pub fn client(protocol: &str, ports: Ports) -> Box<dyn Client> {
     match protocol {
-        "otlp_grpc" => Box::new(OtlpGrpc::new(ports.otlp_grpc)),
+        "otlp_grpc" => {
+            Box::new(OtlpGrpc(LogsClient::new(&format!("127.0.0.1:{}", ports.otlp_grpc)).unwrap()))
+        }
         "otlp_http" => Box::new(OtlpHttp {
             address: format!("http://127.0.0.1:{}/v1/logs", ports.otlp_http),
             agent: agent(),
@@ -88,35 +85,11 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
 }
 
-/// The Export call itself, so that the status and its details are seen as they are on the wire.
-struct OtlpGrpc(Grpc<Channel>);
-
-/// Drives the channels' connections also while no call is made, as any gRPC client does.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-});
-
-impl OtlpGrpc {
-    fn new(port: u16) -> Self {
-        let _inside = RUNTIME.enter();
-        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
-        Self(Grpc::new(endpoint.timeout(PATIENCE).connect_lazy()))
-    }
-
-    async fn export(
-        &mut self,
-        message: ExportLogsServiceRequest,
-    ) -> Result<ExportLogsServiceResponse, tonic::Status> {
-        // A channel that cannot connect is an answer that never came.
-        self.0.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-        let path = PathAndQuery::from_static("/opentelemetry.proto.collector.logs.v1.LogsService/Export");
-        Ok(self.0.unary(Request::new(message), path, ProstCodec::default()).await?.into_inner())
-    }
-}
+struct OtlpGrpc(LogsClient);
 
 impl Client for OtlpGrpc {
     fn send(&mut self, events: &[Event]) -> Answer {
-        match RUNTIME.block_on(self.export(otlp(events))) {
+        match self.0.export(otlp(events)) {
             Ok(response) => Answer::Taken(report(response)),
             Err(status) => match (status.code(), retry_info(status.details())) {
                 (Code::Unavailable | Code::DeadlineExceeded, Some(after)) => {
@@ -139,14 +112,6 @@ fn report(response: ExportLogsServiceResponse) -> Report {
         dead_lettered: 0,
         message: partial.error_message,
     }
-}
-
-/// The delay of the `RetryInfo` in an encoded `google.rpc.Status`.
-fn retry_info(status: &[u8]) -> Option<Duration> {
-    let details = rpc::Status::decode(status).ok()?.details;
-    let info = details.iter().find(|detail| detail.type_url == "type.googleapis.com/google.rpc.RetryInfo")?;
-    let delay = rpc::RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
-    Duration::try_from(delay).ok()
 }
 
 struct OtlpHttp {

@@ -2,9 +2,8 @@
 
 use forebay_proto::collector::ExportLogsServiceRequest;
 use forebay_proto::common::any_value::Value as Any;
-use forebay_proto::common::{AnyValue, KeyValue};
-use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
-use forebay_proto::resource::Resource;
+use forebay_proto::logs::LogRecord;
+use forebay_tests::otlp::{attribute, record, request};
 use serde_json::json;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -60,28 +59,11 @@ pub fn json_lines(events: &[Event]) -> String {
 
 /// The records as one OTLP request of one resource.
 pub fn otlp(events: &[Event]) -> ExportLogsServiceRequest {
-    let log_records = events.iter().map(log_record).collect();
-    let resource = Resource {
-        attributes: vec![attribute("service.name", Any::StringValue("faults".to_owned()))],
-        ..Resource::default()
-    };
-    let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
-    ExportLogsServiceRequest {
-        resource_logs: vec![ResourceLogs { resource: Some(resource), scope_logs, ..ResourceLogs::default() }],
-    }
+    request("faults", events.iter().map(log_record).collect())
 }
 
 fn log_record(event: &Event) -> LogRecord {
     let status = if event.poisoned { Any::StringValue("teapot".to_owned()) } else { Any::IntValue(200) };
-    LogRecord {
-        time_unix_nano: event.time,
-        severity_text: "INFO".to_owned(),
-        body: Some(AnyValue { value: Some(Any::StringValue(event.text.clone())) }),
-        attributes: vec![attribute("id", Any::StringValue(event.id.clone())), attribute("status", status)],
-        ..LogRecord::default()
-    }
-}
-
-fn attribute(key: &str, value: Any) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+    let attributes = vec![attribute("id", Any::StringValue(event.id.clone())), attribute("status", status)];
+    record(event.time, &event.text, attributes)
 }

@@ -2,18 +2,12 @@
 
 use crate::otlp;
 use crate::record::{Origin, Protocol};
-use forebay_proto::collector::{ExportLogsServiceRequest, ExportLogsServiceResponse};
-use forebay_proto::rpc;
+use forebay_proto::collector::ExportLogsServiceResponse;
 use forebay_tests::gateway::Ports;
+use forebay_tests::otlp::{LogsClient, retry_info};
 use prost::Message;
-use std::sync::LazyLock;
 use std::time::Duration;
-use tokio::runtime::Runtime;
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request};
-use tonic_prost::ProstCodec;
+use tonic::Code;
 
 /// Longer than the gateway's `ack_timeout`: it is to answer by itself.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,20 +32,17 @@ pub struct Client {
 }
 
 enum Wire {
-    Grpc(Box<Grpc<Channel>>),
+    Grpc(Box<LogsClient>),
     Http { address: String, agent: ureq::Agent },
 }
-
-/// Drives the channels' connections also while no call is made, as any gRPC client does.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-});
 
 impl Client {
     pub fn new(origin: Origin, ports: Ports) -> Self {
         let http = |address| Wire::Http { address, agent: agent() };
         let wire = match origin.protocol {
-            Protocol::OtlpGrpc => Wire::Grpc(Box::new(channel(ports.otlp_grpc))),
+            Protocol::OtlpGrpc => {
+                Wire::Grpc(Box::new(LogsClient::new(&format!("127.0.0.1:{}", ports.otlp_grpc)).unwrap()))
+            }
             Protocol::OtlpHttp => http(format!("http://127.0.0.1:{}/v1/logs", ports.otlp_http)),
             Protocol::Json => http(format!("http://127.0.0.1:{}/", ports.json)),
         };
@@ -67,7 +58,7 @@ impl Client {
         match &mut self.wire {
             Wire::Grpc(grpc) => {
                 let message = otlp::request(&self.origin, numbers);
-                match RUNTIME.block_on(export(grpc, message)) {
+                match grpc.export(message) {
                     Ok(response) => taken(&response),
                     Err(status) => failed_call(&status),
                 }
@@ -103,22 +94,6 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build().into()
 }
 
-fn channel(port: u16) -> Grpc<Channel> {
-    let _inside = RUNTIME.enter();
-    let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap();
-    Grpc::new(endpoint.timeout(PATIENCE).connect_lazy())
-}
-
-async fn export(
-    grpc: &mut Grpc<Channel>,
-    message: ExportLogsServiceRequest,
-) -> Result<ExportLogsServiceResponse, tonic::Status> {
-    // A channel that cannot connect is an answer that never came.
-    grpc.ready().await.map_err(|error| tonic::Status::unavailable(error.to_string()))?;
-    let path = PathAndQuery::from_static("/opentelemetry.proto.collector.logs.v1.LogsService/Export");
-    Ok(grpc.unary(Request::new(message), path, ProstCodec::default()).await?.into_inner())
-}
-
 fn taken(response: &ExportLogsServiceResponse) -> Answer {
     let rejected = response.partial_success.as_ref().map_or(0, |partial| partial.rejected_log_records);
     Answer::Taken { rejected: u64::try_from(rejected).unwrap_or(u64::MAX) }
@@ -138,14 +113,6 @@ fn failed_call(status: &tonic::Status) -> Answer {
         ) => Answer::Nothing,
         _ => Answer::Never(status.to_string()),
     }
-}
-
-/// The delay of the `RetryInfo` in an encoded `google.rpc.Status`.
-fn retry_info(status: &[u8]) -> Option<Duration> {
-    let details = rpc::Status::decode(status).ok()?.details;
-    let info = details.iter().find(|detail| detail.type_url == "type.googleapis.com/google.rpc.RetryInfo")?;
-    let delay = rpc::RetryInfo::decode(info.value.as_slice()).ok()?.retry_delay?;
-    Duration::try_from(delay).ok()
 }
 
 /// The codes that both HTTP protocols may retry.

@@ -3,19 +3,13 @@
 use crate::record::{Kind, Origin};
 use forebay_proto::collector::ExportLogsServiceRequest;
 use forebay_proto::common::any_value::Value as Any;
-use forebay_proto::common::{AnyValue, KeyValue};
-use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
-use forebay_proto::resource::Resource;
+use forebay_proto::logs::LogRecord;
+use forebay_tests::otlp::{self, attribute};
 
 /// These records of one client, in this order, as one resource. The same numbers make the same bytes.
 pub fn request(origin: &Origin, numbers: &[u32]) -> ExportLogsServiceRequest {
-    let log_records = numbers.iter().map(|number| record(origin, *number)).collect();
-    let service = attribute("service.name", Any::StringValue(format!("client-{}", origin.client)));
-    let resource = Resource { attributes: vec![service], ..Resource::default() };
-    let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
-    ExportLogsServiceRequest {
-        resource_logs: vec![ResourceLogs { resource: Some(resource), scope_logs, ..ResourceLogs::default() }],
-    }
+    let records = numbers.iter().map(|number| record(origin, *number)).collect();
+    otlp::request(&format!("client-{}", origin.client), records)
 }
 
 fn record(origin: &Origin, number: u32) -> LogRecord {
@@ -24,21 +18,12 @@ fn record(origin: &Origin, number: u32) -> LogRecord {
         Kind::Poisoned => Any::StringValue("teapot".to_owned()),
         _ => Any::IntValue(content.status),
     };
-    LogRecord {
-        time_unix_nano: origin.time(number),
-        severity_text: "INFO".to_owned(),
-        body: Some(AnyValue { value: Some(Any::StringValue(content.message)) }),
-        attributes: vec![
-            attribute("id", Any::StringValue(content.id)),
-            attribute("lane", Any::StringValue(content.lane)),
-            attribute("ratio", Any::DoubleValue(content.ratio)),
-            attribute("status", status),
-            attribute("sum", Any::StringValue(content.sum)),
-        ],
-        ..LogRecord::default()
-    }
-}
-
-fn attribute(key: &str, value: Any) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+    let attributes = vec![
+        attribute("id", Any::StringValue(content.id)),
+        attribute("lane", Any::StringValue(content.lane)),
+        attribute("ratio", Any::DoubleValue(content.ratio)),
+        attribute("status", status),
+        attribute("sum", Any::StringValue(content.sum)),
+    ];
+    otlp::record(origin.time(number), &content.message, attributes)
 }

@@ -22,9 +22,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The age at which a connection is told to go varies by this fraction in both directions, so that clients that came together
 /// do not leave together.
 const AGE_JITTER: f64 = 0.1;
+/// How long a connection that is to go may wait for a call: see [`Calls`].
+const LULL: Duration = Duration::from_millis(500);
 /// How long to wait after `accept` failed: mostly for a file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -298,16 +301,23 @@ impl<H: Handler> Serve for Server<H> {
     async fn serve(&self, stream: TcpStream) {
         let window = self.windows.lease(CONNECTION_WINDOW as usize).ok();
         let builder = self.builder(window.as_ref());
-        let handler = &self.handler;
-        let service = service_fn(move |request| {
-            let handler = Arc::clone(handler);
-            async move { Ok::<_, Infallible>(handler.handle(request).await) }
+        let calls = Arc::new(Calls::default());
+        let service = service_fn(|request| {
+            let handler = Arc::clone(&self.handler);
+            let call = calls.begin();
+            async move {
+                let response = handler.handle(request).await;
+                drop(call);
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = builder.serve_connection(TokioIo::new(Lingering::new(stream)), service);
         tokio::pin!(connection);
         tokio::select! {
+            // In this order: the client must hear of it before it hears the answer.
+            biased;
+            () = self.time_to_go(&calls) => {}
             ended = connection.as_mut() => return log_end(ended),
-            () = self.leave() => {}
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -319,6 +329,11 @@ impl<H: Handler> Serve for Server<H> {
 }
 
 impl<H: Handler> Server<H> {
+    async fn time_to_go(&self, calls: &Calls) {
+        self.leave().await;
+        calls.one_under_way().await;
+    }
+
     fn builder(&self, wide: Option<&Lease>) -> Builder<Tracked> {
         let (stream_window, connection_window) = match wide {
             Some(_) => (STREAM_WINDOW, CONNECTION_WINDOW),
@@ -343,6 +358,44 @@ impl<H: Handler> Server<H> {
             Protocol::Http => builder,
             Protocol::Http2 => builder.http2_only(),
         }
+    }
+}
+
+/// The calls of one connection, so that it can be told to go while its client waits for an answer.
+///
+/// A call that sets out at the very moment at which its client is told to go arrives behind the end that was announced. It is
+/// not handled, and may be made again (RFC 9113, 6.8); but tonic makes it INTERNAL, which OTLP's clients do not send again, and on
+/// HTTP/1.1 the connection just ends. A client that waits for an answer makes no such call, if it makes one at a time.
+#[derive(Debug, Default)]
+struct Calls {
+    under_way: AtomicUsize,
+    begun: Notify,
+}
+
+impl Calls {
+    fn begin(self: &Arc<Self>) -> Call {
+        self.under_way.fetch_add(1, Relaxed);
+        self.begun.notify_waiters();
+        Call(Arc::clone(self))
+    }
+
+    /// Waits until a call is under way; at most for [`LULL`].
+    async fn one_under_way(&self) {
+        // Hears of every call that begins from now on, also of one before it is waited for.
+        let begun = self.begun.notified();
+        if self.under_way.load(Relaxed) == 0 {
+            let _ = timeout(LULL, begun).await;
+        }
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+struct Call(Arc<Calls>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
     }
 }
 

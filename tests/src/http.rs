@@ -13,23 +13,23 @@ const MAX_BODY: usize = 256 << 20;
 
 /// A request with its body.
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub struct Request {
+    pub method: String,
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
 }
 
 /// Reads the next request, or `None` if the client has gone.
-pub(super) fn read_request(stream: &mut BufReader<TcpStream>) -> Result<Option<Request>> {
+pub fn read_request(stream: &mut BufReader<TcpStream>) -> Result<Option<Request>> {
     let first = read_line(stream)?;
     if first.is_empty() {
         return Ok(None);
@@ -70,22 +70,17 @@ fn read_line(stream: &mut BufReader<TcpStream>) -> Result<String> {
 
 impl Answer {
     /// An answer in JSON.
-    pub(super) fn json(status: u16, body: Vec<u8>) -> Self {
+    pub fn json(status: u16, body: Vec<u8>) -> Self {
         Self { status, headers: vec![("content-type".into(), "application/json".into())], body }
     }
 
     /// Writes it whole.
-    pub(super) fn write(&self, stream: &mut TcpStream) -> std::io::Result<()> {
+    pub fn write(&self, stream: &mut TcpStream) -> std::io::Result<()> {
         self.write_cut(stream, self.body.len(), self.body.len())
     }
 
     /// Writes a head that promises `promised` bytes, and the first `sent` bytes of the body.
-    pub(super) fn write_cut(
-        &self,
-        stream: &mut TcpStream,
-        promised: usize,
-        sent: usize,
-    ) -> std::io::Result<()> {
+    pub fn write_cut(&self, stream: &mut TcpStream, promised: usize, sent: usize) -> std::io::Result<()> {
         let mut bytes = format!("HTTP/1.1 {} Answer\r\n", self.status).into_bytes();
         for (name, value) in &self.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
