@@ -9,6 +9,7 @@ pub mod disk_faults;
 pub mod elasticsearch;
 pub mod fault_proxy;
 pub mod gateway;
+pub mod lumber;
 pub mod metrics;
 pub mod ports;
 pub mod process;
