@@ -12,7 +12,8 @@ pub fn into_elasticsearch(node: &Elasticsearch, settings: &str) -> String {
            otlp:\n    \
              grpc: {{listen: \"127.0.0.1:{{otlp_grpc}}\"}}\n    \
              http: {{listen: \"127.0.0.1:{{otlp_http}}\"}}\n  \
-           json: {{listen: \"127.0.0.1:{{json}}\"}}\n\
+           json: {{listen: \"127.0.0.1:{{json}}\"}}\n  \
+           beats: {{listen: \"127.0.0.1:{{beats}}\"}}\n\
          sinks:\n  \
            es: {{type: elasticsearch, endpoints: [\"{url}\"]{comma}{settings}}}\n\
          dead_letters: {{path: \"{{dir}}/dead-letters\"}}\n\

@@ -10,6 +10,7 @@ pub mod elasticsearch;
 pub mod fault_proxy;
 pub mod gateway;
 pub mod http;
+pub mod lumber;
 pub mod metrics;
 pub mod otlp;
 pub mod ports;

@@ -2,7 +2,7 @@
 
 use forebay_tests::elasticsearch::Hit;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Which facts of an event a client writes.
@@ -73,6 +73,33 @@ pub fn by_event_id(found: Vec<Hit>) -> BTreeMap<String, Hit> {
 }
 
 impl Event {
+    /// The event as Filebeat sends a line of python-json-logger that it read at `offset`, with its keys in this order or the other way round.
+    pub fn of_filebeat(&self, offset: usize, reversed: bool) -> String {
+        let time = Timestamp::from_microsecond((self.seconds * 1e6) as i64).unwrap();
+        let metadata = json!({"beat": "filebeat", "type": "_doc", "version": "8.15.0"});
+        let log = json!({"offset": offset, "file": {"path": "/var/log/app.json"}});
+        let own = [
+            ("@timestamp", json!(format!("{time:.3}"))),
+            ("@metadata", metadata),
+            ("log", log),
+            ("agent", json!({"type": "filebeat", "version": "8.15.0"})),
+            ("ecs", json!({"version": "8.0.0"})),
+            ("input", json!({"type": "filestream"})),
+            ("host", json!({"name": "web-1"})),
+            ("id", json!(self.id)),
+            ("name", json!(self.logger)),
+            ("levelname", json!(self.level)),
+            ("message", json!(self.message)),
+        ];
+        let extra = self.extra.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let mut members: Vec<String> =
+            own.into_iter().chain(extra).map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+        if reversed {
+            members.reverse();
+        }
+        format!("{{{}}}", members.join(","))
+    }
+
     /// Checks index, time, level, logger, message and every field of the event's own.
     pub fn assert_stored_as(&self, document: &Hit, wire: OnTheWire) {
         let source = &document.source;

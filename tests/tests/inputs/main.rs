@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod beats;
 mod expected;
 mod scenario;
 mod telemetrygen;

@@ -8,10 +8,10 @@ use forebay_tests::{Elasticsearch, Gateway, config};
 use std::time::Duration;
 
 /// Events of each input.
-const EVENTS: usize = 6_000;
+pub const EVENTS: usize = 6_000;
 
 /// How long what was acknowledged may take to leave the books: it has been delivered.
-const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+pub const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The searches of the document model, by the names that scenario.py gives them.
 const SEARCHES: [(&str, &str); 5] = [
@@ -86,12 +86,7 @@ fn run(input: impl FnOnce(&Gateway) -> Input) {
     let gateway = Gateway::start(&config::into_elasticsearch(&node, "")).unwrap();
     let input = input(&gateway);
     let python = Python::install().unwrap();
-    let seed = input.seed.to_string();
-    let count = EVENTS.to_string();
-    let scenario = ["--scenario", "five_searches", "--count", &count, "--seed", &seed];
-    let lines = String::from_utf8(python.run("scenario.py", &scenario).unwrap().stdout).unwrap();
-    let events = expected::read(&lines);
-    assert_eq!(events.len(), EVENTS);
+    let (lines, events) = events(&python, input.seed);
 
     let mut args: Vec<&str> = input.args.iter().map(String::as_str).collect();
     args.extend(["--events", "-"]);
@@ -104,6 +99,16 @@ fn run(input: impl FnOnce(&Gateway) -> Input) {
     node.refresh().unwrap();
     assert_documents(&node, &events, input.wire);
     assert_searches(&node, &events, input.wire);
+}
+
+/// The scenario as scenario.py prints it, and as it is read.
+pub fn events(python: &Python, seed: u32) -> (String, Vec<Event>) {
+    let (seed, count) = (seed.to_string(), EVENTS.to_string());
+    let scenario = ["--scenario", "five_searches", "--count", &count, "--seed", &seed];
+    let lines = String::from_utf8(python.run("scenario.py", &scenario).unwrap().stdout).unwrap();
+    let events = expected::read(&lines);
+    assert_eq!(events.len(), EVENTS);
+    (lines, events)
 }
 
 fn assert_books(ledger: &Ledger) {
@@ -121,7 +126,7 @@ fn assert_answers(gateway: &Gateway, receiver: &str) {
 }
 
 /// Every event is there once, in its index, with what it says.
-fn assert_documents(node: &Elasticsearch, events: &[Event], wire: OnTheWire) {
+pub fn assert_documents(node: &Elasticsearch, events: &[Event], wire: OnTheWire) {
     let found = node.documents("project-ai-*", "*", EVENTS + 1).unwrap();
     assert_eq!(found.len(), events.len());
     let documents = expected::by_event_id(found);
@@ -131,7 +136,7 @@ fn assert_documents(node: &Elasticsearch, events: &[Event], wire: OnTheWire) {
     }
 }
 
-fn assert_searches(node: &Elasticsearch, events: &[Event], wire: OnTheWire) {
+pub fn assert_searches(node: &Elasticsearch, events: &[Event], wire: OnTheWire) {
     for (name, query) in SEARCHES {
         let expected = expected::hits(events, name, wire);
         let on_the_wire = wire.level || name != "errors";

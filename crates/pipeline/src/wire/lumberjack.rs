@@ -94,16 +94,16 @@ pub fn acknowledgement(sequence: u32) -> [u8; 6] {
 
 /// Appends an event's text to `lines` as one line of newline-delimited JSON. What is no JSON stays so, and is refused with its line.
 pub fn write_line(document: &[u8], lines: &mut Vec<u8>) {
-    let start = lines.len();
     if document.trim_ascii().is_empty() {
         // An empty line would be passed over, and the event not counted.
         lines.extend_from_slice(b"null");
     } else if memchr::memchr(b'\n', document).is_none() {
         lines.extend_from_slice(document);
-    } else {
+    } else if super::json::check_value(document).is_ok() {
         super::json::write_single_line(document, lines);
-        // A line break inside a string is no JSON, and neither is this.
-        lines[start..].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = 0);
+    } else {
+        // A zero is as little JSON as what it stands for.
+        lines.extend(document.iter().map(|byte| if *byte == b'\n' { 0 } else { *byte }));
     }
     lines.push(b'\n');
 }
@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(line(b"{\n \"a\": \"x y\"\r\n}"), "{\"a\":\"x y\"}\n");
         assert_eq!(line(b" \n"), "null\n");
         assert_eq!(line(b"{\"a\":\"x\ny\"}"), "{\"a\":\"x\0y\"}\n");
+        assert_eq!(line(b"{\"a\":1\n2}"), "{\"a\":1\02}\n", "not 12");
     }
 
     proptest! {
