@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetch everything that the tests need: Elasticsearch, the Python clients, telemetrygen
+    /// Fetch everything that the tests need: Elasticsearch, the Python clients, telemetrygen, go-lumber
     Setup(setup::Options),
     /// Run every check and test; the last lines say what passed, failed and was skipped
     Test(test::Options),

@@ -3,7 +3,7 @@
 use crate::command;
 use anyhow::{Result, ensure};
 use forebay_tests::elasticsearch::{Distribution, install};
-use forebay_tests::{cache, process, python::Python, schemas, telemetrygen, tools};
+use forebay_tests::{cache, lumber, process, python::Python, schemas, telemetrygen, tools};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -34,7 +34,7 @@ const TOOLS: [Tool; 9] = [
     Tool {
         program: "go",
         package: None,
-        purpose: "building telemetrygen (Go 1.26 or later, https://go.dev/dl)",
+        purpose: "building telemetrygen and go-lumber (Go 1.26 or later, https://go.dev/dl)",
     },
     Tool { program: "valgrind", package: Some("valgrind"), purpose: "cargo xtask guard" },
 ];
@@ -74,6 +74,7 @@ pub fn fetch() -> Result<()> {
     fetches.fetch("OpenSearch", || install::install(Distribution::OpenSearch));
     fetches.fetch("Python clients", || Ok(Python::install()?.interpreter().to_owned()));
     fetches.fetch("telemetrygen", telemetrygen::install);
+    fetches.fetch("go-lumber", lumber::install);
     fetches.finish()
 }
 

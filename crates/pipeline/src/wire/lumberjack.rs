@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(line(b"{\n \"a\": \"x y\"\r\n}"), "{\"a\":\"x y\"}\n");
         assert_eq!(line(b" \n"), "null\n");
         assert_eq!(line(b"{\"a\":\"x\ny\"}"), "{\"a\":\"x\0y\"}\n");
-        assert_eq!(line(b"{\"a\":1\n2}"), "{\"a\":1\02}\n", "not 12");
+        assert_eq!(line(b"{\"a\":1\n2}"), "{\"a\":1\u{0}2}\n", "not 12");
     }
 
     proptest! {

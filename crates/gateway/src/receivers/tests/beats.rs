@@ -112,21 +112,21 @@ async fn what_is_no_lumberjack_ends_the_connection_and_nothing_else() {
     let house = beats_house(Mood::Delivers, |_| ()).await;
     let mut neighbour = Agent::connect(&house).await;
     neighbour.send(&[window(2), event(1, "{}")]).await;
-    let bad: [(&str, Vec<Vec<u8>>, Option<u32>); 8] = [
-        ("an older version", vec![b"1W\0\0\0\x01".to_vec()], None),
-        ("TLS", vec![b"\x16\x03\x01\x02\0".to_vec()], None),
-        ("an unknown frame", vec![window(1), b"2X\0\0\0\x01".to_vec()], None),
-        ("events without a window", vec![event(1, "{}")], None),
-        ("a window inside a window", vec![window(1), window(1)], None),
-        ("compression inside compression", vec![window(1), compressed(&compressed(&events(1)))], None),
-        ("more events than were announced", vec![window(1), compressed(&events(2))], None),
-        ("no zlib", vec![window(1), b"2C\0\0\0\x04abcd".to_vec()], None),
+    let bad = [
+        ("an older version", vec![b"1W\0\0\0\x01".to_vec()]),
+        ("TLS", vec![b"\x16\x03\x01\x02\0".to_vec()]),
+        ("an unknown frame", vec![window(1), b"2X\0\0\0\x01".to_vec()]),
+        ("events without a window", vec![event(1, "{}")]),
+        ("a window inside a window", vec![window(1), window(1)]),
+        ("compression inside compression", vec![window(1), compressed(&compressed(&events(1)))]),
+        ("more events than were announced", vec![window(1), compressed(&events(2))]),
+        ("no zlib", vec![window(1), b"2C\0\0\0\x04abcd".to_vec()]),
     ];
     let count = bad.len() as u64;
-    for (what, frames, expected) in bad {
+    for (what, frames) in bad {
         let mut agent = Agent::connect(&house).await;
         agent.send(&frames).await;
-        assert_eq!(agent.acknowledged().await, expected, "{what}");
+        assert_eq!(agent.acknowledged().await, None, "{what}");
     }
     eventually("each is counted", || house.told(BEATS) == [0, 0, count, 0]).await;
     assert_eq!(house.door(BEATS).unread(), count);
