@@ -134,7 +134,8 @@ pods=$(k get pods -l "$selector" -o name)
 [ -n "$pods" ] || wrong "no pods"
 for pod in $pods; do
   : >"$forward"
-  k port-forward "$pod" :9600 >"$forward" 2>&1 &
+  # Not by k: a function in the background is a shell around kubectl, and ending that shell would leave kubectl running.
+  kubectl ${context:+--context "$context"} --namespace "$namespace" port-forward "$pod" :9600 >"$forward" 2>&1 &
   pid=$!
   port=
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
