@@ -130,7 +130,9 @@ fi
 forward=$(mktemp)
 trap 'rm -f "$forward"; [ -z "${pid:-}" ] || kill "$pid" 2>/dev/null' EXIT
 trap 'exit 1' INT TERM
-pods=$(k get pods -l "$selector" -o name)
+# A pod that is on its way out is not ready, and ought not to be.
+pods=$(k get pods -l "$selector" \
+  -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}pod/{{.metadata.name}}{{"\n"}}{{end}}{{end}}')
 [ -n "$pods" ] || wrong "no pods"
 for pod in $pods; do
   : >"$forward"
