@@ -130,11 +130,14 @@ fi
 forward=$(mktemp)
 trap 'rm -f "$forward"; [ -z "${pid:-}" ] || kill "$pid" 2>/dev/null' EXIT
 trap 'exit 1' INT TERM
-pods=$(k get pods -l "$selector" -o name)
+# A pod that is on its way out is not ready, and ought not to be.
+pods=$(k get pods -l "$selector" \
+  -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}pod/{{.metadata.name}}{{"\n"}}{{end}}{{end}}')
 [ -n "$pods" ] || wrong "no pods"
 for pod in $pods; do
   : >"$forward"
-  k port-forward "$pod" :9600 >"$forward" 2>&1 &
+  # Not by k: a function in the background is a shell around kubectl, and ending that shell would leave kubectl running.
+  kubectl ${context:+--context "$context"} --namespace "$namespace" port-forward "$pod" :9600 >"$forward" 2>&1 &
   pid=$!
   port=
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do

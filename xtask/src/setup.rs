@@ -40,8 +40,17 @@ const TOOLS: [Tool; 9] = [
 ];
 
 /// What the tests in Kubernetes need beside the programs that are built from source.
-const KUBERNETES_TOOLS: [Tool; 1] =
-    [Tool { program: "etcd", package: Some("etcd-server"), purpose: "a Kubernetes API server" }];
+const KUBERNETES_TOOLS: [Tool; 3] = [
+    Tool { program: "etcd", package: Some("etcd-server"), purpose: "a Kubernetes API server" },
+    Tool { program: "openssl", package: Some("openssl"), purpose: "the key of its service accounts" },
+    Tool { program: "busybox", package: Some("busybox"), purpose: "running what `helm test` runs" },
+];
+
+/// Programs of the system that the tests in Kubernetes would need, and that are missing.
+pub fn missing_for_kubernetes() -> Vec<&'static str> {
+    let programs = KUBERNETES_TOOLS.iter().map(|tool| tool.program);
+    programs.filter(|program| !command::in_path(program)).collect()
+}
 
 #[derive(clap::Args)]
 pub struct Options {

@@ -4,7 +4,7 @@ use crate::report::{Outcome, Report};
 use crate::{bench, command, docs, fuzz, guard, planted, setup};
 use anyhow::Result;
 use forebay_tests::schemas;
-use forebay_tests::tools::{self, Tool};
+use forebay_tests::tools::Tool;
 use std::process::Command;
 
 /// Random cases of each property with `--all`, instead of proptest's 256.
@@ -83,7 +83,7 @@ fn kubernetes(options: &Options) -> Result<Outcome> {
     let mut missing: Vec<&str> =
         Tool::ALL.into_iter().filter(|tool| tool.find().is_none()).map(Tool::name).collect();
     missing.extend(schemas::find().is_none().then_some("schemas"));
-    missing.extend(tools::etcd().is_none().then_some("etcd"));
+    missing.extend(setup::missing_for_kubernetes());
     if !missing.is_empty() {
         return skipped(&format!("no {}; `cargo xtask setup --all` gets them", missing.join(", ")));
     }

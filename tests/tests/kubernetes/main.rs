@@ -1,15 +1,23 @@
 //! What `deploy/` has for Kubernetes, before the programs that it is made for: Helm, Kustomize, kubeconform, Gatekeeper and
-//! Prometheus themselves. `cargo xtask setup --all` builds them.
+//! Prometheus themselves, and before a real control plane whose pods are simulated (`cluster`). `cargo xtask setup --all` builds them.
 
 #![allow(clippy::unwrap_used)]
 
+mod admission;
 mod chart;
+mod cluster;
 mod dashboard;
+mod deploying;
+mod ending;
 mod equal;
 mod fits;
 mod manifests;
+mod overlays;
 mod policies;
 mod programs;
 mod prometheus;
+mod releases;
 mod render;
 mod rules;
+mod scaling;
+mod scripts;
