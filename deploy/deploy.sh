@@ -21,6 +21,8 @@ usage: deploy.sh [options]
 
   ES_USERNAME and ES_PASSWORD, or ES_API_KEY, in the environment become the Secret <release>-elasticsearch. Without them the
   Secret of the values is used, if there is one.
+
+  What the release was given before (shape, image, Elasticsearch, values) holds until it is given anew.
 USAGE
 }
 
@@ -134,6 +136,12 @@ secret_manifest() {
   fi
 }
 
+# What the release was given before holds until it is given anew: else an upgrade that only names another image would go back to
+# the chart's Elasticsearch.
+given=$(mktemp)
+trap 'rm -f "$given"' EXIT
+if h get values "$release" --output yaml >"$given" 2>/dev/null; then set -- --values "$given" "$@"; fi
+
 if $dry_run; then
   step "namespace $namespace"
   namespace_manifest
@@ -177,7 +185,7 @@ fi
 
 step "release $release"
 h upgrade --install "$release" "$here/helm/forebay" "$@" --wait --timeout "$timeout" >&2 ||
-  fail "the release is not well after $timeout: kubectl -n $namespace get events --sort-by=.lastTimestamp; go back with: helm -n $namespace rollback $release"
+  fail "the release is not well after $timeout: kubectl -n $namespace get events --sort-by=.lastTimestamp; if it was well before, go back with: helm -n $namespace rollback $release"
 
 if $secret_changed; then
   step "the secret has changed: pods start anew"

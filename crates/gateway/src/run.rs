@@ -53,11 +53,12 @@ fn raise_descriptor_limit() -> Option<u64> {
 async fn serve(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode> {
     // Signals that come while starting must not be lost.
     let mut signals = Signals::new()?;
-    let mut graph = blueprint.start().await?;
     let health = Arc::new(Health::default());
     let heartbeat = health.start_beating();
-    let admin = admin::serve(graph.settings.admin.listen, Arc::clone(&health), &graph)?;
-    tracing::info!(admin = %admin, listening = %graph.started, "ready");
+    let admin = admin::serve(blueprint.settings.admin.listen, Arc::clone(&health))?;
+    let mut graph = blueprint.start().await?;
+    admin.tell_of(&graph);
+    tracing::info!(admin = %admin.address, listening = %graph.started, "ready");
     let name = until_end(&mut graph, source, &mut signals).await;
     health.drain();
     graph.started.fail_health().await;

@@ -5,8 +5,11 @@ use forebay_tests::process;
 use forebay_tests::tools::Tool;
 
 /// Values that are wrong, and what the one who wrote them must be told.
-const WRONG: [(&str, &str); 24] = [
+const WRONG: [(&str, &str); 27] = [
+    ("autoscaling.targetCPU=0,autoscaling.targetMemory=0", "autoscaling has no metric"),
+    ("commonLabels.app\\.kubernetes\\.io/name=x", "the label app.kubernetes.io/name is the chart's own"),
     // The schema.
+    ("fullnameOverride=a.b", "does not match pattern"),
     ("mode=both", "at '/mode': value must be one of 'gateway', 'durable'"),
     ("replica=3", "additional properties 'replica' not allowed"),
     ("image.tag=latest", "at '/image/tag': 'not' failed"),

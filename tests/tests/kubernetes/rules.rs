@@ -99,7 +99,9 @@ fn a_wrong_rule_is_found() {
         ("> 0.8", "> 0.99"),
         ("[15m]) > 2", "[15m]) > 20"),
         ("CrashLoopBackOff", "Completed"),
-        ("last_over_time(forebay_journal_behind_requests[1d])", "forebay_journal_behind_requests"),
+        ("last_over_time(forebay_journal_behind_requests[7d])", "forebay_journal_behind_requests"),
+        ("or max by (namespace, pod) (last_over_time(forebay_journal_returned_requests[7d])) > 0", ""),
+        ("outcome=\"dead_lettered\"}[1h]", "outcome=\"dead_lettered\"}[5m]"),
         ("unless on (namespace, pod) kube_pod_info", ""),
     ] {
         assert!(rules.contains(right), "no rule has {right}");

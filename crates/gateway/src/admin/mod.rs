@@ -10,7 +10,7 @@ use crate::graph::{Graph, Live};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use forebay_pipeline::journal::Service;
 use forebay_pipeline::task;
@@ -19,8 +19,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::RwLock;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -32,6 +32,8 @@ const DEAD_AFTER_NANOS: i64 = 30_000_000_000;
 /// Connections at once, and how long each may take to ask (and to ask again).
 const MAX_CONNECTIONS: usize = 64;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is told of a gateway that is not there yet.
+const STARTING: &str = "starting";
 /// How long to wait after `accept` failed: mostly for a file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -75,28 +77,53 @@ impl Health {
     }
 }
 
+/// What the pages are about, once there is something to tell.
 #[derive(Debug)]
 struct Shared {
-    health: Arc<Health>,
     live: Arc<RwLock<Arc<Live>>>,
     journal: Option<Arc<Service>>,
     exporter: Exporter,
 }
 
+/// The admin port.
+#[derive(Debug)]
+pub struct Admin {
+    pub address: SocketAddr,
+    pages: Arc<Pages>,
+}
+
+#[derive(Debug)]
+struct Pages {
+    health: Arc<Health>,
+    /// Empty while the gateway starts, which takes its time with a large journal.
+    shared: OnceLock<Shared>,
+}
+
+impl Admin {
+    /// From now on the pages tell of `graph`, and the process is ready.
+    pub fn tell_of(&self, graph: &Graph) {
+        let (live, journal) = (Arc::clone(&graph.live), graph.journal.clone());
+        // It is told once.
+        let _ = self.pages.shared.set(Shared { live, journal, exporter: Exporter::new(graph) });
+    }
+}
+
 /// Serves the admin port, on a thread of its own: a busy or stuck runtime must not silence its probes.
-pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::Result<SocketAddr> {
+///
+/// # Errors
+/// Nothing can listen there.
+pub fn serve(listen: SocketAddr, health: Arc<Health>) -> anyhow::Result<Admin> {
     let listener = std::net::TcpListener::bind(listen)
         .map_err(|error| anyhow::anyhow!("cannot listen on {listen} (admin): {error}"))?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let (live, journal) = (Arc::clone(&graph.live), graph.journal.clone());
-    let shared = Arc::new(Shared { health, live, journal, exporter: Exporter::new(graph) });
+    let pages = Arc::new(Pages { health, shared: OnceLock::new() });
     let app = Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
         .route("/metrics", get(metrics_page))
-        .with_state(shared);
+        .with_state(Arc::clone(&pages));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         runtime.block_on(async {
@@ -106,7 +133,7 @@ pub fn serve(listen: SocketAddr, health: Arc<Health>, graph: &Graph) -> anyhow::
             }
         });
     })?;
-    Ok(address)
+    Ok(Admin { address, pages })
 }
 
 /// Serves connections, a few at a time: whoever opens many and says nothing must not take the descriptors of the data ports.
@@ -129,23 +156,28 @@ async fn accept(listener: TcpListener, app: Router) {
     }
 }
 
-async fn livez(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let delivering = shared.health.draining.load(Relaxed)
-        || shared.live.read().handles.iter().all(|(_, handle)| handle.is_running());
-    let journaling = shared.health.draining.load(Relaxed)
-        || shared.journal.as_ref().is_none_or(|journal| journal.is_running());
-    match shared.health.is_alive() {
-        true if !journaling => answer(false, "", "the journal's writer has ended"),
+async fn livez(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    if !pages.health.is_alive() {
+        return answer(false, "", "the workers make no progress");
+    }
+    let Some(shared) = pages.shared.get() else { return answer(true, STARTING, "") };
+    let is_draining = pages.health.draining.load(Relaxed);
+    let delivering = is_draining || shared.live.read().handles.iter().all(|(_, handle)| handle.is_running());
+    let journaling = is_draining || shared.journal.as_ref().is_none_or(|journal| journal.is_running());
+    match journaling {
         true => answer(delivering, "alive", "delivery to a sink has ended"),
-        false => answer(false, "", "the workers make no progress"),
+        false => answer(false, "", "the journal's writer has ended"),
     }
 }
 
-async fn readyz(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    answer(shared.health.is_ready(), "ready", "draining")
+async fn readyz(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    match pages.shared.get() {
+        Some(_) => answer(pages.health.is_ready(), "ready", "draining"),
+        None => answer(false, "", STARTING),
+    }
 }
 
-/// The port is bound last, so whoever can ask sees a process that has started.
+/// The port is bound first: reading a large journal takes minutes, and whoever waits for the process must not end it meanwhile.
 async fn startupz() -> impl IntoResponse {
     answer(true, "started", "")
 }
@@ -154,6 +186,37 @@ fn answer(good: bool, yes: &'static str, no: &'static str) -> (StatusCode, &'sta
     if good { (StatusCode::OK, yes) } else { (StatusCode::SERVICE_UNAVAILABLE, no) }
 }
 
-async fn metrics_page(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], shared.exporter.render())
+async fn metrics_page(State(pages): State<Arc<Pages>>) -> Response {
+    match pages.shared.get() {
+        Some(shared) => {
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], shared.exporter.render()).into_response()
+        }
+        None => answer(false, "", STARTING).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::io::{Read as _, Write as _};
+
+    /// Status and body of a page.
+    fn page(address: SocketAddr, path: &str) -> String {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        format!("{} {body}", head.split(' ').nth(1).unwrap())
+    }
+
+    #[test]
+    fn while_it_starts_it_is_alive_and_not_ready() {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let admin = serve(anywhere, Arc::new(Health::default())).unwrap();
+        let pages = ["/startupz", "/livez", "/readyz", "/metrics"].map(|path| page(admin.address, path));
+        assert_eq!(pages, ["200 started", "200 starting", "503 starting", "503 starting"]);
+    }
 }

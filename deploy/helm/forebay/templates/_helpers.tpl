@@ -24,14 +24,14 @@
 {{/* Cannot be changed once it is installed. Without the component, the pods of `helm test` would be behind the Service. */}}
 {{- define "forebay.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: gateway
 {{- end -}}
 
 {{/* Labels of everything but the component, which tells the gateway from its tests. */}}
 {{- define "forebay.commonLabels" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: telemetry
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -81,6 +81,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- if and $values.autoscaling.enabled (gt (int64 $values.autoscaling.minReplicas) (int64 $values.autoscaling.maxReplicas)) -}}
 {{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" -}}
+{{- end -}}
+{{- if and $values.autoscaling.enabled (not (or $values.autoscaling.targetCPU $values.autoscaling.targetMemory $values.autoscaling.extraMetrics)) -}}
+{{- fail "autoscaling has no metric: set targetCPU, targetMemory or extraMetrics" -}}
+{{- end -}}
+{{- range $label, $_ := merge (dict) $values.commonLabels $values.podLabels -}}
+{{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by" "helm.sh/chart") -}}
+{{- fail (printf "the label %s is the chart's own" $label) -}}
+{{- end -}}
 {{- end -}}
 {{- $letters := include "forebay.mebibytes" $values.deadLetters.maxBytes | int64 -}}
 {{- if eq $values.mode "gateway" -}}
