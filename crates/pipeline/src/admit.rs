@@ -76,11 +76,19 @@ pub enum Refusal {
     #[error("sink {sink} has too many shares waiting")]
     SinkFull { sink: Arc<str> },
     /// Send it again later.
-    #[error("sink {sink} is {} s behind", .wait.as_secs())]
+    #[error("sink {sink} is behind: the wait would be {}", seconds(*.wait))]
     Behind { sink: Arc<str>, wait: Duration },
     /// Send it again later.
     #[error(transparent)]
     Unkept(#[from] Unkept),
+}
+
+/// A wait as text. A queue that hardly moves makes estimates of months.
+fn seconds(wait: Duration) -> String {
+    match wait.as_secs() {
+        ..3_600 => format!("{:.1} s", wait.as_secs_f64()),
+        _ => "more than an hour".to_owned(),
+    }
 }
 
 /// How OTLP records get their ids.

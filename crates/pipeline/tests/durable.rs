@@ -5,11 +5,14 @@ mod house;
 
 use forebay_pipeline::admit::Acknowledge;
 use forebay_pipeline::deliver::OnLag;
+use forebay_pipeline::journal::frame::HEAD_BYTES;
+use forebay_pipeline::journal::segment::SEGMENT_HEAD_BYTES;
 use forebay_pipeline::journal::{Compression, JournalError};
 use forebay_pipeline::ledger::Outcome;
 use house::{House, MIB, Mood, Plan, line, lines};
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,11 +190,7 @@ async fn damage_costs_what_it_touches_and_is_counted() {
         first.json(&lines(number..number + 1)).await.unwrap();
     }
     first.crash().await;
-    let file = fs::read_dir(folder.path())
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .find(|path| path.extension().is_some_and(|suffix| suffix == "segment"))
-        .unwrap();
+    let file = segment(folder.path());
     let mut bytes = fs::read(&file).unwrap();
     let at = bytes.windows(5).position(|window| window == b"\"n\":4").unwrap();
     bytes[at] ^= 1;
@@ -200,7 +199,91 @@ async fn damage_costs_what_it_touches_and_is_counted() {
     second.delivered("a", 8).await;
     assert_eq!(second.stored("a"), (0..9).filter(|number| *number != 4).map(line).collect());
     assert_eq!(second.lost, [("a".to_owned(), 1)]);
+    assert_eq!(second.lost("a"), 1, "in the metrics as well");
     second.emptied().await;
+}
+
+/// The oldest file of frames.
+fn segment(folder: &Path) -> PathBuf {
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|suffix| suffix == "segment")).min().unwrap()
+}
+
+/// While it runs: each of several frames that lie together is counted, and nothing waits for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_damaged_under_a_running_process_are_all_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    // What came back rests, and what comes then is read from disk.
+    let house = House::new(folder.path(), Plan { window: 4_000, ..Plan::default() }).await;
+    house.mood("a", Mood::Down);
+    for number in 0..40 {
+        house.json(&lines(number..number + 1)).await.unwrap();
+    }
+    let file = segment(folder.path());
+    let mut bytes = fs::read(&file).unwrap();
+    let place =
+        |number: &str| bytes.windows(number.len()).position(|window| window == number.as_bytes()).unwrap();
+    let (from, to) = (place("\"n\":30"), place("\"n\":33"));
+    bytes[from..to].iter_mut().for_each(|byte| *byte ^= 0xff);
+    fs::write(&file, bytes).unwrap();
+    house.mood("a", Mood::Well);
+    house.emptied().await;
+    let stored = house.stored("a");
+    let missing: Vec<usize> = (0..40).filter(|number| !stored.contains(&line(*number))).collect();
+    assert_eq!(house.lost("a"), missing.len() as u64, "{missing:?}");
+    assert!((3..=4).contains(&missing.len()) && missing.contains(&31), "{missing:?}");
+}
+
+/// A journal that a later Forebay has written to is left as it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_of_a_later_version_are_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.mood("a", Mood::Down);
+    for number in 0..3 {
+        first.json(&lines(number..number + 1)).await.unwrap();
+    }
+    first.crash().await;
+    let file = segment(folder.path());
+    let sound = fs::read(&file).unwrap();
+    let mut later = sound.clone();
+    let head = &mut later[SEGMENT_HEAD_BYTES..SEGMENT_HEAD_BYTES + HEAD_BYTES];
+    head[4] += 1;
+    let (said, sum) = head.split_at_mut(HEAD_BYTES - 4);
+    sum.copy_from_slice(&crc32c::crc32c(said).to_le_bytes());
+    fs::write(&file, &later).unwrap();
+    let refused = House::open(folder.path(), Plan::default()).await.err().unwrap();
+    assert!(refused.to_string().contains("start the Forebay that wrote it"), "{refused}");
+    assert!(fs::read(&file).unwrap() == later);
+    fs::write(&file, &sound).unwrap();
+    let second = House::new(folder.path(), Plan::default()).await;
+    second.delivered("a", 3).await;
+}
+
+/// Kept routes that are gone cannot be followed, but no others take their number, and later requests go their own way.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_routes_take_the_number_of_those_that_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.mood("a", Mood::Down);
+    first.json(&lines(0..1)).await.unwrap();
+    first.crash().await;
+    fs::remove_file(folder.path().join("plan-1.json")).unwrap();
+    let second = House::new(folder.path(), Plan { index: "other", ..Plan::default() }).await;
+    assert!(folder.path().join("plan-2.json").exists() && !folder.path().join("plan-1.json").exists());
+    second.delivered("a", 1).await;
+    assert_eq!(second.destinations("a"), BTreeSet::from(["other".to_owned()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_the_whole_journal_could_not_hold_is_refused_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { max_bytes: MIB / 2, segment_bytes: MIB / 8, ..Plan::default() };
+    let house = House::new(folder.path(), plan).await;
+    let refused = house.json(&lines(0..20_000)).await.unwrap_err();
+    assert!(refused.contains("of the journal"), "{refused}");
+    house.json(&lines(0..10)).await.unwrap();
+    house.delivered("a", 10).await;
 }
 
 /// In both modes: nobody waits for it, it holds no more than its window, and what it missed is counted.

@@ -2,6 +2,7 @@
 
 use forebay_pipeline::admit::Refusal;
 use forebay_pipeline::budget::Exhausted;
+use forebay_pipeline::journal::Unkept;
 use forebay_pipeline::ledger::Told;
 use forebay_pipeline::receipt::Settled;
 use forebay_pipeline::wire::{Malformed, Rejected};
@@ -148,6 +149,7 @@ impl From<Refusal> for Fault {
             }
             Refusal::Malformed(_) => Kind::Malformed,
             Refusal::Exhausted(exhausted) => return (*exhausted).into(),
+            Refusal::Unkept(Unkept::TooLarge { .. }) => Kind::TooLarge,
             Refusal::SinkFull { .. } | Refusal::Behind { .. } | Refusal::Unkept(_) => Kind::Busy,
         };
         Self::new(kind, refusal.to_string())

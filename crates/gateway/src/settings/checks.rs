@@ -33,11 +33,16 @@ impl Settings {
                 faults.push((path.clone(), format!("`{other}` listens on {address} already")));
             }
         }
+        let journal = self.journal.as_ref().map(|journal| journal.path.as_path());
+        if journal == Some(&self.dead_letters.path) {
+            faults.push(("journal.path".to_owned(), "the dead letters are kept there".to_owned()));
+        }
         let mut folders: Vec<&std::path::Path> = Vec::new();
         for (name, sink) in &self.sinks {
             if let SinkConfig::File(file) = sink {
                 let taken = match file.path.as_path() {
                     path if path == self.dead_letters.path => Some("the dead letters are kept there"),
+                    path if journal == Some(path) => Some("the journal is kept there"),
                     path if folders.contains(&path) => Some("another file sink writes there already"),
                     _ => None,
                 };

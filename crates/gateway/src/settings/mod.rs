@@ -288,13 +288,21 @@ mod tests {
     fn settings_that_contradict_each_other_are_faults() {
         let text = "receivers: {otlp: {grpc: {listen: '127.0.0.1:9600'}}}\nlimits: {memory: 0}\n\
             sinks: {a: {type: file, path: x}, b: {type: file, path: x}, c: {type: file, path: y}}\n\
-            dead_letters: {path: y}\n";
+            dead_letters: {path: y}\njournal: {path: x}\n";
+        let shared = "dead_letters: {path: y}\njournal: {path: y}\n";
+        assert_eq!(draw(shared).unwrap_err()[0].path, "journal.path");
         let faults = draw(text).unwrap_err();
         let places: Vec<(usize, &str)> =
             faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
         assert_eq!(
             places,
-            [(1, "admin.listen"), (2, "limits.memory"), (3, "sinks.b.path"), (3, "sinks.c.path")]
+            [
+                (1, "admin.listen"),
+                (2, "limits.memory"),
+                (3, "sinks.a.path"),
+                (3, "sinks.b.path"),
+                (3, "sinks.c.path")
+            ]
         );
     }
 

@@ -18,6 +18,8 @@ pub const MAX_BLOCK_BYTES: usize = 4 << 10;
 
 const MAGIC: [u8; 4] = *b"FBFR";
 const FLAG_ZSTD: u8 = 1;
+/// Where the segment's salt stands.
+pub(in crate::journal) const SALT_AT: usize = 64;
 /// Where the head's checksum stands; it covers what comes before.
 const HEAD_SUM_AT: usize = 72;
 
@@ -210,7 +212,7 @@ impl Head {
             spare,
             body_len: u32_at(56),
             sum: u32_at(60),
-            salt: u64_at(64),
+            salt: u64_at(SALT_AT),
         })
     }
 }

@@ -12,7 +12,7 @@ use super::storage::{Appender, Storage};
 use super::walk::Extent;
 use crate::planted;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -76,6 +76,8 @@ pub struct Recovered {
     pub unreadable: Vec<String>,
     /// The numbers that frames in these may have. They are owed still: the next start may be able to read them.
     pub unread: Vec<std::ops::Range<u64>>,
+    /// The route tables that frames name.
+    pub plans: BTreeSet<u32>,
 }
 
 #[derive(Debug)]
@@ -122,7 +124,7 @@ impl<S: Storage> Log<S> {
     /// number that the next frame may have: that above every frame that a cursor speaks of.
     ///
     /// # Errors
-    /// The storage cannot even be listed.
+    /// The storage cannot even be listed, or a later Forebay has written there: to go on would remove its frames.
     pub fn open(
         storage: Arc<S>,
         config: LogConfig,
@@ -150,6 +152,10 @@ impl<S: Storage> Log<S> {
                 continue;
             };
             let scan = segment::scan(*base, &bytes, next..until);
+            if scan.unknown {
+                return Err(later(&name));
+            }
+            recovered.plans.extend(&scan.plans);
             for position in &scan.frames {
                 if recovered.end > 0 && position.sequence > recovered.end {
                     recovered.gaps.push(recovered.end..position.sequence);
@@ -385,6 +391,12 @@ impl<S: Storage> Log<S> {
             self.segments.pop_back();
         }
     }
+}
+
+fn later(name: &str) -> io::Error {
+    io::Error::other(format!(
+        "{name} holds a frame of a version or kind that this Forebay does not know: start the Forebay that wrote it"
+    ))
 }
 
 /// Reads a frame that was appended or found.

@@ -41,16 +41,37 @@ impl Plans {
     /// Reads what is there.
     ///
     /// # Errors
-    /// The storage cannot be listed.
+    /// The storage cannot be listed, or one of them cannot be read: a start without it would send requests elsewhere.
     pub(super) fn open(storage: &impl Storage) -> io::Result<Self> {
         let mut stored = BTreeMap::new();
         for (name, len) in storage.list()? {
             let Some(plan) = number_of(&name) else { continue };
-            // One that cannot be read leaves its frames to the present routes, and its number is not used again.
-            let text = storage.read(&name, 0, len.min(MAX_PLAN_BYTES) as usize).unwrap_or_default();
+            let read = storage.read(&name, 0, len.min(MAX_PLAN_BYTES) as usize);
+            let text =
+                read.map_err(|error| io::Error::new(error.kind(), format!("{name} (kept routes): {error}")))?;
             stored.insert(plan, Stored { text, rules: None });
         }
         Ok(Self { stored: Mutex::new(stored) })
+    }
+
+    /// Frames name these. One that is gone, or that cannot be understood, leaves its frames to the present routes, and its number is
+    /// not used again.
+    pub(super) fn expect(&self, named: &BTreeSet<u32>, ledger: &Ledger) {
+        for plan in named {
+            let is_known = self.stored.lock().contains_key(plan);
+            if !is_known {
+                tracing::error!(
+                    plan,
+                    "routes that requests in the journal were taken under are gone: they follow the present ones"
+                );
+                self.stored.lock().insert(*plan, Stored { text: Vec::new(), rules: Some(None) });
+            } else if self.rules(*plan, ledger).is_none() {
+                tracing::error!(
+                    plan,
+                    "requests in the journal that were taken under them follow the present routes"
+                );
+            }
+        }
     }
 
     /// Removes them all: no frame refers to them any more.

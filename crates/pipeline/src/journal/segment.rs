@@ -1,7 +1,8 @@
 //! A segment: one file of frames in the order of their sequence numbers.
 
-use super::frame::{ALIGNMENT, Frame};
+use super::frame::{ALIGNMENT, BadFrame, Frame, SALT_AT};
 use bytes::{BufMut, Bytes};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 /// The version of the segment's own head that this code writes.
@@ -60,6 +61,10 @@ pub struct Scan {
     pub skipped: u64,
     /// The segment's own head is not what it should be. Nothing depends on it.
     pub bad_head: bool,
+    /// A frame stands there that a later Forebay wrote.
+    pub unknown: bool,
+    /// The route tables that the frames name.
+    pub plans: BTreeSet<u32>,
 }
 
 /// The salt in a segment's head, if the head is sound and says that it begins with frame `base`.
@@ -84,7 +89,9 @@ pub fn scan(base: u64, bytes: &Bytes, wanted: Range<u64>) -> Scan {
         let frame = match Frame::read(&bytes.slice(at..)) {
             // Without a sound head the first frame's salt is taken for the segment's.
             Ok(frame) if frame.head.salt == *salt.get_or_insert(frame.head.salt) => frame.head,
-            _ => {
+            bad => {
+                scan.unknown |=
+                    matches!(bad, Err(BadFrame::Unknown)) && salt.is_some() && salt_at(bytes, at) == salt;
                 at += ALIGNMENT;
                 continue;
             }
@@ -96,6 +103,7 @@ pub fn scan(base: u64, bytes: &Bytes, wanted: Range<u64>) -> Scan {
             Position { sequence: frame.sequence, base, offset: at as u64, len: frame.frame_len() as u32 };
         if frame.sequence >= next {
             scan.frames.push(position);
+            scan.plans.insert(frame.label.plan);
             next = frame.sequence + 1;
         }
         scan.skipped += position.offset - scan.len;
@@ -103,6 +111,11 @@ pub fn scan(base: u64, bytes: &Bytes, wanted: Range<u64>) -> Scan {
         scan.len = at as u64;
     }
     scan
+}
+
+/// The salt of the frame whose head begins at `at`, sound or not.
+fn salt_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at + SALT_AT..)?.first_chunk().map(|salt| u64::from_le_bytes(*salt))
 }
 
 #[cfg(test)]

@@ -288,6 +288,11 @@ impl House {
         self.service.progress().iter().find(|progress| *progress.sink == *sink).unwrap().lagged
     }
 
+    /// Requests that a sink lost because they were damaged.
+    pub fn lost(&self, sink: &str) -> u64 {
+        self.service.progress().iter().find(|progress| *progress.sink == *sink).unwrap().lost
+    }
+
     pub fn owed(&self) -> u64 {
         self.ledger.accounts().iter().map(|account| account.owed()).sum()
     }

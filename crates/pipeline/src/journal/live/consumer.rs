@@ -172,8 +172,11 @@ impl<S: Storage + 'static> Consumer<S> {
                     self.tap.advance(extent.end);
                 } else {
                     // Numbers before the segment may be those of one that could not be read when the journal was opened.
-                    let from = next.max(extent.base);
-                    self.lose(from..found[0].sequence, "no frame of this number is found any more");
+                    let mut from = next.max(extent.base);
+                    for position in &found {
+                        self.lose(from..position.sequence, "no frame of this number is found any more");
+                        from = position.sequence + 1;
+                    }
                     self.ahead.extend(found);
                 }
             }

@@ -7,7 +7,8 @@ use crate::body::Body;
 use crate::budget::{Budget, Lease};
 use crate::ids::Ids;
 use crate::journal::Compression;
-use crate::journal::frame::{IdKind, Label};
+use crate::journal::frame::{IdKind, Label, MAX_BLOCK_BYTES, frame_len};
+use crate::journal::segment::SEGMENT_HEAD_BYTES;
 use crate::rules::{Parcels, Rules};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,6 +28,9 @@ pub enum Unkept {
     Busy,
     #[error("sink {sink} is too far behind")]
     Behind { sink: Arc<str> },
+    /// Never to be sent again: it would not fit if there were nothing else.
+    #[error("the request needs {bytes} bytes of the journal, of {max} in all")]
+    TooLarge { bytes: u64, max: u64 },
 }
 
 /// The journal as one intake uses it: with the rules that its bodies are admitted under.
@@ -77,11 +81,20 @@ impl Journaled {
             (Compression::None, _) => None,
             (Compression::Zstd, budget) => pack(&body.bytes, budget)?,
         };
+        let stored = packed.as_ref().map_or(body.bytes.len(), |(packed, _)| packed.len());
+        self.fits(frame_len(body.receiver.len(), stored) as u64)?;
         let rules = Arc::clone(&self.rules);
         let outlets = Arc::clone(outlets);
         let job = Job { body: Arc::new(body), parcels, rules, outlets, label, packed, tally, answer };
         self.service.task(Task::Keep(Box::new(job)))?;
         Ok(Keeping(kept))
+    }
+
+    /// Whether a frame of so many bytes would ever find room.
+    fn fits(&self, bytes: u64) -> Result<(), Unkept> {
+        let max = self.service.max_bytes();
+        let most = bytes + (MAX_BLOCK_BYTES + SEGMENT_HEAD_BYTES) as u64;
+        if most > max { Err(Unkept::TooLarge { bytes, max }) } else { Ok(()) }
     }
 
     fn label(&self, body: &Body) -> Label {

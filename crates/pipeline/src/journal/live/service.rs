@@ -77,6 +77,8 @@ pub struct Service {
     budget: Arc<Budget>,
     ledger: Arc<Ledger>,
     first: u64,
+    /// For each sink, how many of its frames were gone when the journal was opened.
+    lost: Vec<(String, u64)>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -107,6 +109,7 @@ impl Service {
         if opened.log.frames == 0 && opened.log.unreadable.is_empty() {
             plans.clear(&*storage);
         }
+        plans.expect(&opened.log.plans, &ledger);
         let published = Published { extents: journal.extents(), end: journal.next(), taps: Vec::new() };
         let published = Arc::new(Mutex::new(published));
         let stats = Arc::new(JournalStats::default());
@@ -136,6 +139,7 @@ impl Service {
             budget,
             ledger,
             first,
+            lost: opened.lost.clone(),
             writer: Mutex::new(Some(writer)),
         };
         Ok((Arc::new(service), opened))
@@ -180,6 +184,9 @@ impl Service {
             let cursors = Arc::clone(&self.cursors);
             let (name, handle) = (Arc::clone(&outlet.name), outlet.handle.clone());
             let tap = Tap::new(name, handle, before.clone(), cursors, (window, pause), outlet.lag.clone());
+            let lost =
+                self.lost.iter().find(|(sink, _)| **sink == *outlet.name).map_or(0, |(_, frames)| *frames);
+            tap.lost.store(lost, Relaxed);
             let consumer = Consumer {
                 tap: Arc::clone(&tap),
                 storage: Arc::clone(&self.storage),

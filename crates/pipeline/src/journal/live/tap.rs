@@ -49,7 +49,7 @@ pub(super) struct Tap {
     closed: AtomicBool,
     /// How far it may fall behind.
     pub cap: LagConfig,
-    /// Frames that were damaged when they were to be read.
+    /// Frames that were gone when the journal was opened, or damaged when they were to be read.
     pub lost: AtomicU64,
     /// Frames and records that it lost because it was too far behind.
     pub lagged: AtomicU64,

@@ -1,12 +1,9 @@
 //! One segment, piece by piece: the same reading as [`segment::scan`], telling what it passes over.
 
-use crate::journal::frame::{ALIGNMENT, BadFrame, Frame, Head};
+use crate::journal::frame::{ALIGNMENT, BadFrame, Frame, Head, SALT_AT};
 use crate::journal::segment::{self, Position, SEGMENT_HEAD_BYTES};
 use bytes::Bytes;
 use std::ops::Range;
-
-/// Where the salt stands in a frame's head.
-const SALT_AT: usize = 64;
 
 /// A part of a segment behind its head.
 #[derive(Debug)]
