@@ -97,7 +97,7 @@ fn a_wrong_rule_is_found() {
         ("> 0.2\n", "> 0.9\n"),
         ("> 300", "> 3000"),
         ("> 0.8", "> 0.99"),
-        ("[15m]) > 2", "[15m]) > 20"),
+        ("[15m])) > 2", "[15m])) > 20"),
         ("CrashLoopBackOff", "Completed"),
         ("last_over_time(forebay_journal_behind_requests[7d])", "forebay_journal_behind_requests"),
         ("or max by (namespace, pod) (last_over_time(forebay_journal_returned_requests[7d])) > 0", ""),
