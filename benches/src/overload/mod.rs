@@ -4,6 +4,7 @@
 mod report;
 mod settings;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,7 +37,6 @@ const PROBE_AFTER: Duration = Duration::from_secs(8);
 /// A request of the light load is as usual when it takes no longer than this many times the 99th percentile before, and a little.
 const USUAL_TIMES: u32 = 2;
 const USUAL_PLUS: Duration = Duration::from_millis(100);
-const OUTLIERS: usize = 50;
 /// How often the gateway's memory is looked at.
 const MEMORY_EVERY: Duration = Duration::from_millis(100);
 /// For what was given up but had left already.
@@ -152,19 +152,19 @@ async fn one_round(settings: &OverloadSettings, traffic: &Arc<Traffic>, gateway:
     })
 }
 
-/// From the end of an overload to the last answer to a light load that was a refusal, and to the last that came later than
-/// `bound`. One in [`OUTLIERS`] may be late, the latest: that much happens on any machine.
+/// From the end of an overload to the last answer to a light load that was a refusal, and to the end of the last second in which
+/// most answers came later than `bound`: single late ones happen on any machine.
 fn recovered(probes: &[(Instant, Duration, bool)], bound: Duration, ended: Instant) -> (Duration, Duration) {
-    let answered = |probe: &(Instant, Duration, bool)| probe.0 + probe.1 - ended;
-    let refused = probes.iter().filter(|(.., acknowledged)| !acknowledged).map(answered).max();
-    let mut late: Vec<Duration> = probes
-        .iter()
-        .filter(|(_, after, acknowledged)| *acknowledged && *after > bound)
-        .map(answered)
-        .collect();
-    late.sort_unstable();
-    let late = late.len().checked_sub(1 + probes.len() / OUTLIERS).and_then(|at| late.get(at).copied());
-    (refused.unwrap_or_default(), late.unwrap_or_default())
+    let refused = probes.iter().filter(|(.., acknowledged)| !acknowledged);
+    let refused = refused.map(|(at, after, _)| *at + *after - ended).max();
+    let mut seconds: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+    for (at, after, _) in probes.iter().filter(|(.., acknowledged)| *acknowledged) {
+        let (all, late) = seconds.entry((*at - ended).as_secs()).or_default();
+        *all += 1;
+        *late += u32::from(*after > bound);
+    }
+    let slow = seconds.iter().filter(|(_, (all, late))| late * 2 > *all).map(|(second, _)| second + 1).max();
+    (refused.unwrap_or_default(), Duration::from_secs(slow.unwrap_or(0)))
 }
 
 /// What clients were told in one phase, and what it took.
@@ -222,20 +222,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_is_well_after_the_last_refusal_and_all_late_answers_but_few() {
+    fn all_is_well_after_the_last_refusal_and_the_last_slow_second() {
         let ended = Instant::now();
         let bound = Duration::from_millis(100);
         let probe = |at: u64, after: u64, acknowledged| {
             (ended + Duration::from_millis(at), Duration::from_millis(after), acknowledged)
         };
         let mut probes: Vec<_> = (0..100).map(|number| probe(50 * number, 20, true)).collect();
-        let (refused, slow) = recovered(&probes, bound, ended);
-        assert_eq!((refused, slow), (Duration::ZERO, Duration::ZERO));
-        probes[60] = probe(3_000, 200, true);
+        assert_eq!(recovered(&probes, bound, ended), (Duration::ZERO, Duration::ZERO));
+        for (number, late) in (60..70).zip(&mut probes[60..70]) {
+            *late = probe(50 * number, 200, true);
+        }
+        assert_eq!(recovered(&probes, bound, ended).1, Duration::ZERO, "half a second is let pass");
         probes[70] = probe(3_500, 200, true);
-        assert_eq!(recovered(&probes, bound, ended).1, Duration::ZERO, "two of a hundred are let pass");
-        probes[10] = probe(500, 200, true);
-        assert_eq!(recovered(&probes, bound, ended).1, Duration::from_millis(700));
+        assert_eq!(recovered(&probes, bound, ended).1, Duration::from_secs(4));
         probes[80] = probe(4_000, 10, false);
         assert_eq!(recovered(&probes, bound, ended).0, Duration::from_millis(4_010));
     }
