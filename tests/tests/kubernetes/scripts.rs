@@ -1,6 +1,6 @@
 //! The scripts that judge a running Forebay: `health-check.sh`, and what the pod of `helm test` runs. A real gateway answers them.
 
-use crate::cluster::refusal;
+use crate::cluster::{GATEWAY, refusal};
 use crate::render::{chart, root};
 use forebay_tests::{Gateway, process};
 use std::fs::{self, Permissions};
@@ -9,16 +9,6 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
-
-const CONFIG: &str = r#"
-receivers:
-  otlp: {http: {listen: "127.0.0.1:{otlp_http}"}}
-  json: {listen: "127.0.0.1:{json}"}
-sinks: {none: {type: blackhole}}
-dead_letters: {path: "{dir}/letters"}
-admin: {listen: "127.0.0.1:{admin}"}
-drain: {door_open: 0s}
-"#;
 
 /// Books that do not balance.
 const UNBALANCED: &str = "forebay_receiver_received_records_total{receiver=\"json\"} 3\n\
@@ -51,7 +41,7 @@ fn health_check(address: &str) -> Command {
 
 #[test]
 fn the_health_check_tells_the_well_from_the_ill() {
-    let mut gateway = Gateway::start(CONFIG).unwrap();
+    let mut gateway = Gateway::start(GATEWAY).unwrap();
     let address = gateway.admin_url("");
     let told = process::run(&mut health_check(&address)).unwrap().stdout;
     let told = String::from_utf8(told).unwrap();
@@ -104,7 +94,7 @@ fn helm_test(folder: &Path) -> Command {
 
 #[test]
 fn the_script_of_helm_test_sends_and_reads_the_books() {
-    let gateway = Gateway::start(CONFIG).unwrap();
+    let gateway = Gateway::start(GATEWAY).unwrap();
     let ports = gateway.ports;
     let routes = [
         ("forebay:8080", ports.json),

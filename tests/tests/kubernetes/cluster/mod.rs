@@ -37,7 +37,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 const COMMAND_SECONDS: &str = "150";
 
 /// What every simulated pod answers with.
-const GATEWAY: &str = r#"
+pub const GATEWAY: &str = r#"
 receivers:
   otlp: {http: {listen: "127.0.0.1:{otlp_http}"}}
   json: {listen: "127.0.0.1:{json}"}

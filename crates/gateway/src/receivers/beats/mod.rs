@@ -130,7 +130,7 @@ impl Serve for Beats {
     /// Reads and acknowledges until the agent leaves, it breaks the protocol, or something of it cannot be taken. What was admitted by then is
     /// still acknowledged.
     async fn serve(&self, stream: TcpStream) {
-        // A reload is for connections that come after it: this one's batches go the way they began.
+        // Windows that have begun go the way that they began; the next one after a reload ends the connection.
         let endpoint = Arc::clone(&self.endpoint.read());
         let (read, mut write) = tokio::io::split(Lingering::new(stream));
         let (pending, waiting) = mpsc::channel(MAX_PENDING);
@@ -168,15 +168,20 @@ impl Beats {
         tokio::pin!(leave);
         loop {
             let window = tokio::select! {
+                // In this order: an agent that always has a next window must go as well.
                 biased;
-                window = reader.window(self.config.idle_timeout.0) => window,
                 () = &mut leave => return,
+                window = reader.window(self.config.idle_timeout.0) => window,
             };
             let events = match window {
                 Ok(Some(events)) => events,
                 Ok(None) => return,
                 Err(fault) => return refuse(endpoint, &fault),
             };
+            if !std::ptr::eq(endpoint, Arc::as_ptr(&self.endpoint.read())) {
+                // The configuration has changed, and its sinks may be gone: the agent comes back to the new one.
+                return;
+            }
             owed.begun.fetch_add(1, Relaxed);
             if !take_window(endpoint, &mut reader, events, &pending).await {
                 return;

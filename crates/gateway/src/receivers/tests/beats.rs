@@ -197,3 +197,18 @@ async fn the_drain_lets_a_window_end() {
     assert_eq!((busy.acknowledged().await, busy.acknowledged().await), (Some(2), None));
     assert!(house.started.closed(Duration::from_secs(5)).await);
 }
+
+#[tokio::test]
+async fn after_a_reload_the_next_window_goes_the_new_way() {
+    let house = beats_house(Mood::Delivers, |_| ()).await;
+    let mut agent = Agent::connect(&house).await;
+    agent.send(&[window(1), event(1, "{}")]).await;
+    assert_eq!(agent.acknowledged().await, Some(1));
+    let config = Receivers { otlp: None, json: None, beats: Some(BeatsConfig::default()) };
+    house.started.adopt(&config, Acknowledge::default(), &house.intake, &house.ledger);
+    agent.send(&[window(1), event(1, "{}")]).await;
+    assert_eq!(agent.acknowledged().await, None);
+    let mut again = Agent::connect(&house).await;
+    again.send(&[window(1), event(1, "{}")]).await;
+    assert_eq!(again.acknowledged().await, Some(1));
+}
