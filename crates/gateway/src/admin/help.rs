@@ -8,6 +8,8 @@ const COUNTERS: &[(&str, &str)] = &[
     ("forebay_receiver_unread_requests_total", "Requests turned away before their records were counted."),
     ("forebay_receiver_bytes_total", "Bytes of request bodies as they came."),
     ("forebay_receiver_answers_total", "Requests by what their client was told."),
+    ("forebay_receiver_tls_handshakes_total", "TLS handshakes that were done."),
+    ("forebay_receiver_tls_handshake_failures_total", "TLS handshakes that failed, by reason."),
     (
         "forebay_sink_owed_records_total",
         "Records that sinks took on: with those recovered, the sum of all outcomes and those in flight.",
@@ -62,6 +64,10 @@ const GAUGES: &[(&str, &str)] = &[
     ("forebay_dead_letters_bytes", "Bytes of dead letters on disk."),
     ("forebay_dead_letters_max_bytes", "Bytes of them at which no more are taken."),
     ("forebay_receiver_connections", "Connections that are open."),
+    (
+        "forebay_receiver_tls_certificate_expiry_timestamp_seconds",
+        "When the first certificate of the chain in use expires.",
+    ),
     (
         "forebay_pressure",
         "From 0 to 1: CPU used of that allowed since the last look, or memory budget used while no sink is slow.",

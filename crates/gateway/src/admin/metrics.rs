@@ -4,7 +4,7 @@
 use super::help;
 use super::process::{self, Process};
 use crate::graph::{Graph, Live, Reloads};
-use crate::receivers::Connections;
+use crate::receivers::{Connections, Tls};
 use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{DeliveryState, RetryKind};
 use forebay_pipeline::journal::Service;
@@ -209,6 +209,9 @@ impl Exporter {
         for connections in &self.connections {
             gauge!("forebay_receiver_connections", "receiver" => connections.receiver)
                 .set(connections.open().saturating_sub(1) as f64);
+            if let Some(tls) = &connections.tls {
+                handshakes(connections.receiver, tls);
+            }
         }
         gauge!("forebay_process_cpu_seconds_total").set(process::cpu_time().as_secs_f64());
         gauge!("forebay_process_resident_memory_bytes").set(process::resident_bytes() as f64);
@@ -239,6 +242,16 @@ impl Exporter {
         let memory = if is_held_up { 0.0 } else { budget.used() as f64 / budget.limit() as f64 };
         gauge!("forebay_pressure").set(self.looks.busy().max(memory).min(1.0));
     }
+}
+
+fn handshakes(receiver: &'static str, tls: &Tls) {
+    counter!("forebay_receiver_tls_handshakes_total", "receiver" => receiver).absolute(tls.done());
+    for (reason, count) in tls.failures() {
+        counter!("forebay_receiver_tls_handshake_failures_total", "receiver" => receiver, "reason" => reason)
+            .absolute(count);
+    }
+    gauge!("forebay_receiver_tls_certificate_expiry_timestamp_seconds", "receiver" => receiver)
+        .set(tls.not_after() as f64);
 }
 
 /// A sink that newcomers would have to wait for longer than this is what holds things up.

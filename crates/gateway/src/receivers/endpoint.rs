@@ -2,6 +2,7 @@
 
 use super::answer::{Fault, Kind, Taken};
 use super::buffer::Payload;
+use super::caller::Identity;
 use super::inflate;
 use super::read::Chunks;
 use crate::rate_limit::RateLimited;
@@ -93,9 +94,9 @@ impl Endpoint {
         self.intake.budget()
     }
 
-    /// Begins a request's entry in the door's books.
-    pub fn visit(&self) -> Visit<'_> {
-        Visit { endpoint: self, told: Told::Gone, counted: false }
+    /// Begins the entry of a request in the door's books. `caller` sent it, if that is known.
+    pub fn visit<'v>(&'v self, caller: Option<&'v Identity>) -> Visit<'v> {
+        Visit { endpoint: self, caller, told: Told::Gone, counted: false }
     }
 
     /// Turns a request away that would find no room, before any of it is read.
@@ -179,10 +180,10 @@ impl Endpoint {
         }
     }
 
-    fn warn(&self, fault: &Fault) {
+    fn warn(&self, fault: &Fault, caller: Option<&Identity>) {
         if let Some(suppressed) = self.warnings[fault.kind as usize].permit() {
-            let receiver = &*self.door.receiver;
-            tracing::warn!(receiver, kind = ?fault.kind, reason = fault.message, suppressed, "a request was not taken");
+            let (receiver, caller) = (&*self.door.receiver, caller.map(tracing::field::display));
+            tracing::warn!(receiver, caller, kind = ?fault.kind, reason = fault.message, suppressed, "a request was not taken");
         }
     }
 }
@@ -192,6 +193,7 @@ impl Endpoint {
 #[derive(Debug)]
 pub struct Visit<'e> {
     endpoint: &'e Endpoint,
+    caller: Option<&'e Identity>,
     told: Told,
     counted: bool,
 }
@@ -216,7 +218,7 @@ impl Visit<'_> {
     }
 
     fn fault(&self, fault: &Fault) -> Told {
-        self.endpoint.warn(fault);
+        self.endpoint.warn(fault, self.caller);
         fault.told()
     }
 }

@@ -1,10 +1,12 @@
 //! JSON logs over HTTP: one object, an array of objects, or one object a line.
 
 use super::answer::{Fault, Kind, Taken};
+use super::caller::Caller;
 use super::endpoint::{Bounds, Coding, Endpoint, Visit};
 use super::listener::{ConnectionConfig, Handler};
 use super::otlp_http::media_type;
 use super::reply::{Reply, http as answer, http_fault};
+use super::tls::TlsConfig;
 use bytes::Bytes;
 use forebay_pipeline::admit::Acknowledge;
 use forebay_pipeline::rules::JsonRules;
@@ -54,6 +56,9 @@ pub struct JsonConfig {
     pub max_request_bytes: ByteSize,
     /// Bounds on its connections.
     pub connections: ConnectionConfig,
+    /// TLS. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for JsonConfig {
@@ -68,6 +73,7 @@ impl Default for JsonConfig {
             body_timeout: Period::secs(30),
             max_request_bytes: ByteSize::mib(64),
             connections: ConnectionConfig::default(),
+            tls: None,
         }
     }
 }
@@ -125,8 +131,8 @@ impl JsonHttp {
 }
 
 impl Handler for JsonHttp {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Reply> {
-        let mut visit = self.endpoint.visit();
+    async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
+        let mut visit = self.endpoint.visit(caller.as_deref());
         let outcome = self.take(request, &mut visit).await;
         visit.close(&outcome);
         match outcome {

@@ -1,7 +1,10 @@
 //! Listening sockets and the connections that come in: how many, how old, and how they end.
 
+use super::caller::Caller;
 use super::linger::Lingering;
 use super::reply::Reply;
+use super::stream::{Connection, Stream};
+use super::tls::{Tls, TlsConfig};
 use crate::rate_limit::RateLimited;
 use forebay_pipeline::budget::{Budget, Lease};
 use forebay_pipeline::planted;
@@ -92,8 +95,12 @@ pub struct BindError {
 
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. Dropped when the client goes away.
-    fn handle(&self, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send;
+    /// Answers one request of `caller`'s. Dropped when the client goes away.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        caller: Caller,
+    ) -> impl Future<Output = Response<Reply>> + Send;
 }
 
 /// A handler that can be replaced while its listener goes on.
@@ -113,9 +120,9 @@ impl<H> Swap<H> {
 }
 
 impl<H: Handler> Handler for Swap<H> {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Reply> {
+    async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
         let handler = Arc::clone(&self.0.read());
-        handler.handle(request).await
+        handler.handle(request, caller).await
     }
 }
 
@@ -126,7 +133,7 @@ pub trait Serve: Send + Sync + 'static {
     /// When they must end.
     fn signals(&self) -> &Signals;
     /// Serves one whose client has begun to speak, until it ends.
-    fn serve(&self, stream: TcpStream) -> impl Future<Output = ()> + Send;
+    fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send;
 
     /// Waits until a connection has to be told to go: it is of age, or all are to end.
     fn leave(&self) -> impl Future<Output = ()> + Send {
@@ -148,6 +155,16 @@ pub enum Protocol {
     Http2,
 }
 
+impl Protocol {
+    /// What is agreed on inside TLS (RFC 7301), the best first.
+    pub const fn names(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Http => &[b"h2", b"http/1.1"],
+            Self::Http2 => &[b"h2"],
+        }
+    }
+}
+
 /// When connections must end.
 #[derive(Clone, Debug, Default)]
 pub struct Signals {
@@ -163,18 +180,27 @@ pub struct Listener {
     pub receiver: &'static str,
     pub address: SocketAddr,
     socket: TcpListener,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
-    /// Binds `listen`; port 0 takes a free one.
+    /// Binds `listen`; port 0 takes a free one. With `tls`, every connection shakes hands first, and agrees on one of `protocols` (none:
+    /// whatever the client says).
     ///
     /// # Errors
-    /// The address is taken, not ours, or not permitted.
-    pub async fn bind(receiver: &'static str, listen: SocketAddr) -> Result<Self, BindError> {
+    /// The address is taken, not ours, or not permitted; or a file of `tls` cannot be used.
+    pub async fn bind(
+        receiver: &'static str,
+        listen: SocketAddr,
+        tls: Option<&TlsConfig>,
+        protocols: &[&[u8]],
+    ) -> Result<Self, BindError> {
         let failed = |source| BindError { receiver, address: listen, source };
+        let tls = tls.map(|tls| Tls::new(receiver, tls, protocols)).transpose();
+        let tls = tls.map_err(|faults| failed(unusable(&faults)))?.map(Arc::new);
         let socket = TcpListener::bind(listen).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { receiver, address, socket })
+        Ok(Self { receiver, address, socket, tls })
     }
 
     /// Serves HTTP until `signals.closing`. `windows` bounds the sum of receive windows.
@@ -193,7 +219,8 @@ impl Listener {
     pub fn serve<S: Serve>(self, server: S) -> Connections {
         let max = server.config().max;
         let slots = Arc::new(Semaphore::new(max as usize));
-        let connections = Connections { receiver: self.receiver, max, slots: Arc::clone(&slots) };
+        let (receiver, tls) = (self.receiver, self.tls.clone());
+        let connections = Connections { receiver, tls, max, slots: Arc::clone(&slots) };
         let (listener, server) = (Arc::new(self), Arc::new(server));
         task::supervise("listener", move || {
             accept(Arc::clone(&listener), Arc::clone(&slots), Arc::clone(&server))
@@ -206,6 +233,7 @@ impl Listener {
 #[derive(Clone, Debug)]
 pub struct Connections {
     pub receiver: &'static str,
+    pub tls: Option<Arc<Tls>>,
     max: u32,
     slots: Arc<Semaphore>,
 }
@@ -246,13 +274,14 @@ async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server
         };
         match accepted {
             Ok((stream, _)) => {
-                let server = Arc::clone(&server);
+                // Not the listener itself: its socket must close before the last connection ends.
+                let (tls, server) = (listener.tls.clone(), Arc::clone(&server));
                 planted::pass("listener");
                 task::spawn("connection", async move {
                     planted::pass("connection");
                     let _slot = slot;
-                    if begins_to_speak(&stream, &*server).await {
-                        server.serve(stream).await;
+                    if let Some(connection) = begin(stream, tls.as_deref(), &*server).await {
+                        server.serve(connection).await;
                     }
                 });
             }
@@ -266,17 +295,33 @@ async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server
     }
 }
 
-/// Waits for the first byte, and says whether there is one. A connection that never says anything must not hold its slot.
-async fn begins_to_speak<S: Serve>(stream: &TcpStream, server: &S) -> bool {
+/// Waits for the first byte of a connection, and shakes hands where there is TLS; `None` if it does not come so far. A connection that
+/// never says anything must not hold its slot.
+async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Option<Connection> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let mut first = [0];
+    let idle = server.config().idle_timeout.0;
+    let begins = async {
+        let mut first = [0];
+        let Ok(Ok(1)) = timeout(idle, stream.peek(&mut first)).await else { return None };
+        match tls {
+            None => Some(Connection { stream: Stream::Plain(Lingering::new(stream)), caller: None }),
+            // Boxed: it is large, and connections without TLS are to stay small.
+            Some(tls) => Box::pin(tls.accept(stream, first[0], idle)).await,
+        }
+    };
     tokio::select! {
-        peeked = timeout(server.config().idle_timeout.0, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(1))),
+        connection = begins => connection,
         // Nothing was asked on it, so nobody is owed an answer.
-        () = server.signals().closing.cancelled() => false,
+        () = server.signals().closing.cancelled() => None,
     }
+}
+
+/// The faults of files as an error of the address that needs them.
+fn unusable(faults: &[(&'static str, String)]) -> io::Error {
+    let faults: Vec<String> = faults.iter().map(|(field, why)| format!("tls.{field}: {why}")).collect();
+    io::Error::new(io::ErrorKind::InvalidInput, faults.join("; "))
 }
 
 impl ConnectionConfig {
@@ -298,20 +343,20 @@ impl<H: Handler> Serve for Server<H> {
         &self.signals
     }
 
-    async fn serve(&self, stream: TcpStream) {
+    async fn serve(&self, Connection { stream, caller }: Connection) {
         let window = self.windows.lease(CONNECTION_WINDOW as usize).ok();
         let builder = self.builder(window.as_ref());
         let calls = Arc::new(Calls::default());
         let service = service_fn(|request| {
-            let handler = Arc::clone(&self.handler);
+            let (handler, caller) = (Arc::clone(&self.handler), caller.clone());
             let call = calls.begin();
             async move {
-                let response = handler.handle(request).await;
+                let response = handler.handle(request, caller).await;
                 drop(call);
                 Ok::<_, Infallible>(response)
             }
         });
-        let connection = builder.serve_connection(TokioIo::new(Lingering::new(stream)), service);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {
             // In this order: the client must hear of it before it hears the answer.

@@ -4,6 +4,7 @@
 mod answer;
 mod beats;
 mod buffer;
+mod caller;
 mod endpoint;
 mod inflate;
 mod json_http;
@@ -15,8 +16,10 @@ mod otlp_http;
 mod read;
 mod reply;
 mod status;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use beats::Beats;
 use endpoint::{Bounds, Endpoint};
@@ -36,6 +39,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::TlsConfig;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
@@ -46,6 +50,7 @@ pub use beats::BeatsConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, ConnectionConfig, Connections};
 pub use otlp::OtlpConfig;
+pub use tls::Tls;
 
 /// Receive windows of all connections together stay under the budget divided by this.
 const WINDOW_SHARE: usize = 4;
@@ -103,8 +108,8 @@ impl Receivers {
         serde_json::json!([
             otlp.and_then(|otlp| otlp.grpc.as_ref()),
             otlp.and_then(|otlp| otlp.http.as_ref()),
-            self.json.as_ref().map(|json| (json.listen, &json.connections)),
-            self.beats.as_ref().map(|beats| (beats.listen, &beats.connections)),
+            self.json.as_ref().map(|json| (json.listen, &json.connections, &json.tls)),
+            self.beats.as_ref().map(|beats| (beats.listen, &beats.connections, &beats.tls)),
         ])
     }
 
@@ -138,7 +143,24 @@ impl Receivers {
                 faults.push(("beats.timezone".to_owned(), message));
             }
         }
+        for (receiver, tls) in self.tls() {
+            faults.extend(
+                tls.faults().into_iter().map(|(field, why)| (format!("{receiver}.tls.{field}"), why)),
+            );
+        }
         faults
+    }
+
+    /// TLS of each receiver that has it, with the path of the receiver's settings.
+    fn tls(&self) -> impl Iterator<Item = (&'static str, &TlsConfig)> {
+        let otlp = self.otlp.as_ref();
+        let all = [
+            ("otlp.grpc", otlp.and_then(|otlp| otlp.grpc.as_ref()?.tls.as_ref())),
+            ("otlp.http", otlp.and_then(|otlp| otlp.http.as_ref()?.tls.as_ref())),
+            (JSON, self.json.as_ref().and_then(|json| json.tls.as_ref())),
+            (BEATS, self.beats.as_ref().and_then(|beats| beats.tls.as_ref())),
+        ];
+        all.into_iter().filter_map(|(receiver, tls)| Some((receiver, tls?)))
     }
 }
 
@@ -234,10 +256,13 @@ pub async fn start(
     let otlp = config.otlp.as_ref();
     let grpc = otlp.and_then(|otlp| otlp.grpc.as_ref().map(|grpc| (otlp, grpc)));
     let http = otlp.and_then(|otlp| otlp.http.as_ref().map(|http| (otlp, http)));
-    let grpc_listener = bind(OTLP_GRPC, grpc.map(|(_, grpc)| grpc.listen)).await?;
-    let http_listener = bind(OTLP_HTTP, http.map(|(_, http)| http.listen)).await?;
-    let json_listener = bind(JSON, config.json.as_ref().map(|json| json.listen)).await?;
-    let beats_listener = bind(BEATS, config.beats.as_ref().map(|beats| beats.listen)).await?;
+    let grpc_listener = bind(OTLP_GRPC, grpc.map(|(_, it)| (it.listen, &it.tls)), Protocol::Http2.names());
+    let http_listener = bind(OTLP_HTTP, http.map(|(_, it)| (it.listen, &it.tls)), Protocol::Http.names());
+    let json_listener =
+        bind(JSON, config.json.as_ref().map(|it| (it.listen, &it.tls)), Protocol::Http.names());
+    let beats_listener = bind(BEATS, config.beats.as_ref().map(|it| (it.listen, &it.tls)), &[]);
+    let (grpc_listener, http_listener) = (grpc_listener.await?, http_listener.await?);
+    let (json_listener, beats_listener) = (json_listener.await?, beats_listener.await?);
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
     let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
@@ -285,10 +310,14 @@ pub async fn start(
     Ok(started)
 }
 
-async fn bind(receiver: &'static str, listen: Option<SocketAddr>) -> Result<Option<Listener>, BindError> {
-    match listen {
+async fn bind(
+    receiver: &'static str,
+    at: Option<(SocketAddr, &Option<TlsConfig>)>,
+    protocols: &[&[u8]],
+) -> Result<Option<Listener>, BindError> {
+    match at {
         None => Ok(None),
-        Some(listen) => Listener::bind(receiver, listen).await.map(Some),
+        Some((listen, tls)) => Listener::bind(receiver, listen, tls.as_ref(), protocols).await.map(Some),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::answer::Taken;
 use super::endpoint::Bounds;
 use super::listener::ConnectionConfig;
+use super::tls::TlsConfig;
 use bytes::Bytes;
 use forebay_pipeline::admit::{Acknowledge, OtlpIds};
 use forebay_pipeline::units::{ByteSize, Period};
@@ -49,9 +50,12 @@ pub struct OtlpGrpcConfig {
     pub listen: SocketAddr,
     /// Bounds on its connections.
     pub connections: ConnectionConfig,
+    /// TLS. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
-/// OTLP over HTTP/1.1 and HTTP/2 without TLS.
+/// OTLP over HTTP/1.1 and HTTP/2.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OtlpHttpConfig {
@@ -60,6 +64,9 @@ pub struct OtlpHttpConfig {
     pub listen: SocketAddr,
     /// Bounds on its connections.
     pub connections: ConnectionConfig,
+    /// TLS. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for OtlpConfig {
@@ -78,13 +85,21 @@ impl Default for OtlpConfig {
 
 impl Default for OtlpGrpcConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4317)), connections: ConnectionConfig::default() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4317)),
+            connections: ConnectionConfig::default(),
+            tls: None,
+        }
     }
 }
 
 impl Default for OtlpHttpConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4318)), connections: ConnectionConfig::default() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4318)),
+            connections: ConnectionConfig::default(),
+            tls: None,
+        }
     }
 }
 

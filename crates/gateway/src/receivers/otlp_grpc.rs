@@ -2,6 +2,7 @@
 //! would do both first. The framing is that of "gRPC over HTTP2" (grpc/doc/PROTOCOL-HTTP2.md).
 
 use super::answer::{Fault, Kind, Taken};
+use super::caller::Caller;
 use super::endpoint::{Coding, Endpoint, Visit};
 use super::listener::Handler;
 use super::otlp;
@@ -49,7 +50,7 @@ pub struct OtlpGrpc {
 }
 
 impl Handler for OtlpGrpc {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Reply> {
+    async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
         if !is_grpc(&request) {
             let mut response = Response::new(Reply::default());
             *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -59,7 +60,7 @@ impl Handler for OtlpGrpc {
             let Ok(response) = self.health.clone().call(request).await;
             return response.map(Reply::Health);
         }
-        let mut visit = self.endpoint.visit();
+        let mut visit = self.endpoint.visit(caller.as_deref());
         let outcome = match request.uri().path() {
             EXPORT => self.export(request, &mut visit).await,
             path => Err(unknown(path)),

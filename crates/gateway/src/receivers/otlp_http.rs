@@ -1,6 +1,7 @@
 //! OTLP over HTTP (OTLP specification, "OTLP/HTTP"): protobuf bodies for now.
 
 use super::answer::{Fault, Kind, Taken};
+use super::caller::Caller;
 use super::endpoint::{Coding, Endpoint, Visit};
 use super::listener::Handler;
 use super::otlp;
@@ -25,9 +26,9 @@ pub struct OtlpHttp {
 }
 
 impl Handler for OtlpHttp {
-    async fn handle(&self, request: Request<Incoming>) -> Response<Reply> {
+    async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
         let wants_json = media_type(request.headers()).eq_ignore_ascii_case(JSON.as_bytes());
-        let mut visit = self.endpoint.visit();
+        let mut visit = self.endpoint.visit(caller.as_deref());
         let outcome = self.export(request, &mut visit).await;
         visit.close(&outcome);
         match outcome {

@@ -7,9 +7,11 @@ mod acks;
 mod reader;
 
 use super::answer::Fault;
-use super::endpoint::{Bounds, Endpoint};
-use super::linger::Lingering;
+use super::caller::Identity;
+use super::endpoint::{Bounds, Endpoint, Visit};
 use super::listener::{ConnectionConfig, Serve, Signals};
+use super::stream::{Connection, Stream};
+use super::tls::TlsConfig;
 use acks::Pending;
 use forebay_pipeline::admit::Acknowledge;
 use forebay_pipeline::rules::JsonRules;
@@ -24,7 +26,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, ReadHalf};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -55,6 +56,9 @@ pub struct BeatsConfig {
     pub max_request_bytes: ByteSize,
     /// Bounds on its connections. One is told to go between two windows only.
     pub connections: ConnectionConfig,
+    /// TLS. Default: none. Lumberjack has no other word for who sends than a client's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for BeatsConfig {
@@ -67,6 +71,7 @@ impl Default for BeatsConfig {
             body_timeout: Period::secs(30),
             max_request_bytes: ByteSize::mib(64),
             connections: ConnectionConfig::default(),
+            tls: None,
         }
     }
 }
@@ -129,15 +134,16 @@ impl Serve for Beats {
 
     /// Reads and acknowledges until the agent leaves, it breaks the protocol, or something of it cannot be taken. What was admitted by then is
     /// still acknowledged.
-    async fn serve(&self, stream: TcpStream) {
+    async fn serve(&self, Connection { stream, caller }: Connection) {
         // Windows that have begun go the way that they began; the next one after a reload ends the connection.
         let endpoint = Arc::clone(&self.endpoint.read());
-        let (read, mut write) = tokio::io::split(Lingering::new(stream));
+        let (read, mut write) = tokio::io::split(stream);
         let (pending, waiting) = mpsc::channel(MAX_PENDING);
         let owed = Owed::default();
         let cut = async {
             let acking = acks::write(&endpoint, &mut write, waiting, &owed);
-            let reading = self.read(&endpoint, read, pending, &owed);
+            let visitor = Visitor { endpoint: &endpoint, caller: caller.as_deref() };
+            let reading = self.read(visitor, read, pending, &owed);
             tokio::pin!(acking, reading);
             tokio::select! {
                 () = &mut acking => {}
@@ -154,15 +160,34 @@ impl Serve for Beats {
     }
 }
 
+/// An agent at the door.
+#[derive(Clone, Copy)]
+struct Visitor<'e> {
+    endpoint: &'e Endpoint,
+    caller: Option<&'e Identity>,
+}
+
+impl<'e> Visitor<'e> {
+    fn visit(self) -> Visit<'e> {
+        self.endpoint.visit(self.caller)
+    }
+
+    /// Counts what was not admitted.
+    fn refuse(self, fault: &Fault) {
+        self.visit().refuse(fault);
+    }
+}
+
 impl Beats {
     /// Reads windows and admits their events, until the agent leaves or is told to go.
     async fn read<'e>(
         &self,
-        endpoint: &'e Endpoint,
-        read: ReadHalf<Lingering>,
+        visitor: Visitor<'e>,
+        read: ReadHalf<Stream>,
         pending: mpsc::Sender<Pending<'e>>,
         owed: &Owed,
     ) {
+        let endpoint = visitor.endpoint;
         let mut reader = Reader::new(read, endpoint);
         let leave = self.leave();
         tokio::pin!(leave);
@@ -176,14 +201,14 @@ impl Beats {
             let events = match window {
                 Ok(Some(events)) => events,
                 Ok(None) => return,
-                Err(fault) => return refuse(endpoint, &fault),
+                Err(fault) => return visitor.refuse(&fault),
             };
             if !std::ptr::eq(endpoint, Arc::as_ptr(&self.endpoint.read())) {
                 // The configuration has changed, and its sinks may be gone: the agent comes back to the new one.
                 return;
             }
             owed.begun.fetch_add(1, Relaxed);
-            if !take_window(endpoint, &mut reader, events, &pending).await {
+            if !take_window(visitor, &mut reader, events, &pending).await {
                 return;
             }
         }
@@ -192,11 +217,12 @@ impl Beats {
 
 /// Admits the events of one window. False: the connection must end.
 async fn take_window<'e>(
-    endpoint: &'e Endpoint,
-    reader: &mut Reader<'_, ReadHalf<Lingering>>,
+    visitor: Visitor<'e>,
+    reader: &mut Reader<'_, ReadHalf<Stream>>,
     events: u32,
     pending: &mpsc::Sender<Pending<'e>>,
 ) -> bool {
+    let endpoint = visitor.endpoint;
     let mut left = events;
     while left > 0 {
         let batch = match room(endpoint).await {
@@ -206,7 +232,7 @@ async fn take_window<'e>(
         let (batch, next) = match batch {
             Ok(read) => read,
             Err(fault) => {
-                refuse(endpoint, &fault);
+                visitor.refuse(&fault);
                 return false;
             }
         };
@@ -214,7 +240,7 @@ async fn take_window<'e>(
             Next::Window => 0,
             Next::Events => left - batch.events,
         };
-        let mut visit = endpoint.visit();
+        let mut visit = visitor.visit();
         let (last, is_end) = (batch.last, left == 0);
         match admit(endpoint, batch) {
             Ok(admitted) => {
@@ -252,9 +278,4 @@ fn admit(endpoint: &Endpoint, batch: Batch) -> Result<forebay_pipeline::admit::A
     let request = endpoint.request(batch.lines);
     let format = forebay_pipeline::wire::json::Format::Lines;
     Ok(endpoint.intake.admit_json(request, &endpoint.door, format)?)
-}
-
-/// Counts what was not admitted.
-fn refuse(endpoint: &Endpoint, fault: &Fault) {
-    endpoint.visit().refuse(fault);
 }
