@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod beats;
+mod certs;
 mod connections;
 mod grpc;
 mod http_logs;
 mod json_logs;
 mod raw;
+mod tls;
 
 use super::*;
 use bytes::Bytes;

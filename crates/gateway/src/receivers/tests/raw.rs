@@ -4,11 +4,16 @@ use super::*;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// One HTTP/1.1 connection.
-pub struct Wire(TcpStream);
+pub struct Wire(Box<dyn Socket>);
+
+/// What bytes can go over.
+pub trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// An answer as it came.
 #[derive(Debug)]
@@ -31,7 +36,11 @@ impl Answer {
 
 impl Wire {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self(TcpStream::connect(address).await.unwrap())
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+
+    pub fn over(socket: impl Socket + 'static) -> Self {
+        Self(Box::new(socket))
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
