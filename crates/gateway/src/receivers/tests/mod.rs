@@ -10,6 +10,7 @@ mod http_logs;
 mod json_logs;
 mod raw;
 mod tls;
+mod tls_files;
 
 use super::*;
 use bytes::Bytes;
