@@ -2,6 +2,7 @@
 
 use crate::admin::{self, Health};
 use crate::graph::{Blueprint, Graph};
+use crate::receivers::Look;
 use crate::source::{Source, Watch};
 use crate::{logging, memory};
 use forebay_pipeline::journal::Service;
@@ -124,7 +125,7 @@ impl Signals {
     }
 }
 
-/// Runs, and takes on what the configuration becomes, until a signal to end.
+/// Runs, and takes on what the configuration and the files of certificates become, until a signal to end.
 async fn until_end(graph: &mut Graph, source: &Source, signals: &mut Signals) -> &'static str {
     let mut watch = Watch::new(source);
     loop {
@@ -136,11 +137,13 @@ async fn until_end(graph: &mut Graph, source: &Source, signals: &mut Signals) ->
             _ = signals.hangup.recv() => {
                 watch.renew();
                 reload(graph, source, "SIGHUP");
+                graph.started.look(Look::AtOnce);
             }
-            () = tokio::time::sleep(interval), if watches => {
-                if watch.has_changed() {
+            () = tokio::time::sleep(interval) => {
+                if watches && watch.has_changed() {
                     reload(graph, source, "the file has changed");
                 }
+                graph.started.look(Look::AtRest);
             }
         }
     }

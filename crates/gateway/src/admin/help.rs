@@ -11,6 +11,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("forebay_receiver_tls_handshakes_total", "TLS handshakes that were done."),
     ("forebay_receiver_tls_handshake_failures_total", "TLS handshakes that failed, by reason."),
     (
+        "forebay_receiver_file_reloads_total",
+        "Files of certificates or secrets that were replaced, by what became of them.",
+    ),
+    (
         "forebay_sink_owed_records_total",
         "Records that sinks took on: with those recovered, the sum of all outcomes and those in flight.",
     ),

@@ -252,6 +252,16 @@ fn handshakes(receiver: &'static str, tls: &Tls) {
     }
     gauge!("forebay_receiver_tls_certificate_expiry_timestamp_seconds", "receiver" => receiver)
         .set(tls.not_after() as f64);
+    replaced(receiver, "tls", tls.watch.counts());
+}
+
+/// Files that were replaced under the running process, of this setting.
+fn replaced(receiver: &'static str, setting: &'static str, (done, refused): (u64, u64)) {
+    for (result, count) in [("done", done), ("refused", refused)] {
+        let labels = ["receiver", "setting", "result"].into_iter().zip([receiver, setting, result]);
+        let labels: Vec<Label> = labels.map(|(name, value)| Label::new(name, value)).collect();
+        counter!("forebay_receiver_file_reloads_total", labels).absolute(count);
+    }
 }
 
 /// A sink that newcomers would have to wait for longer than this is what holds things up.

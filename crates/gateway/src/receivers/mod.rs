@@ -20,6 +20,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod watch;
 
 use beats::Beats;
 use endpoint::{Bounds, Endpoint};
@@ -51,6 +52,7 @@ pub use json_http::JsonConfig;
 pub use listener::{BindError, ConnectionConfig, Connections};
 pub use otlp::OtlpConfig;
 pub use tls::Tls;
+pub use watch::Look;
 
 /// Receive windows of all connections together stay under the budget divided by this.
 const WINDOW_SHARE: usize = 4;
@@ -337,6 +339,13 @@ impl Started {
         }
         if let (Some(endpoint), Some(new)) = (&self.handlers.beats, house.beats()) {
             *endpoint.write() = new;
+        }
+    }
+
+    /// Takes on files of certificates that have changed.
+    pub fn look(&self, look: Look) {
+        for tls in self.connections.iter().filter_map(|connections| connections.tls.as_ref()) {
+            tls.look(look);
         }
     }
 

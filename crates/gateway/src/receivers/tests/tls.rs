@@ -1,6 +1,6 @@
 //! TLS at each receiver's port: who is let in, who is not, and that it is counted.
 
-use super::certs::{Authority, Files, serial, shake};
+use super::certs::{Authority, Files, Pair, serial, shake};
 use super::raw::Wire;
 use super::*;
 use crate::receivers::tls::Tls;
@@ -231,4 +231,72 @@ async fn a_drain_is_told_over_tls_as_well() {
     assert!(house.started.closed(Duration::from_secs(5)).await, "cut at the deadline");
     assert!(wire.is_closed().await, "ended without a close_notify");
     drop(half);
+}
+
+/// As cert-manager does it, under calls: those under way end as they began, on the connection that they came on, and new connections
+/// see the new certificate.
+#[tokio::test]
+async fn a_new_certificate_is_for_new_connections_and_disturbs_no_call() {
+    let files = Files::new();
+    let house = tls_house(Mood::Hangs, &files.settings()).await;
+    let mut grpc = LogsServiceClient::new(channel(house.grpc(), files.trusting(None)).await);
+    let mut busy = grpc.clone();
+    let under_way = forebay_pipeline::task::spawn("client", async move { busy.export(logs(3)).await });
+    eventually("a call is under way", || house.door(OTLP_GRPC).admitted() == 3).await;
+
+    files.put(&files.authority.server(2));
+    house.started.look(Look::AtRest);
+    assert_eq!(serial(house.grpc(), files.trusting(None)).await, 1, "taken on before it came to rest");
+    house.started.look(Look::AtRest);
+    assert_eq!(serial(house.grpc(), files.trusting(None)).await, 2);
+    assert_eq!(serial(house.json(), files.trusting(None)).await, 2);
+
+    house.gate.add_permits(2);
+    under_way.await.unwrap().unwrap();
+    grpc.export(logs(4)).await.unwrap();
+    assert_eq!((house.told(OTLP_GRPC), house.tls(OTLP_GRPC).watch.counts()), ([2, 0, 0, 0], (1, 0)));
+    // The one connection of the client, and the two that looked.
+    assert_eq!(house.tls(OTLP_GRPC).done(), 3);
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_change_nothing_and_are_counted() {
+    let files = Files::new();
+    let house = tls_house(Mood::Delivers, &files.settings()).await;
+    let expires = house.tls(JSON).not_after();
+    let good = files.authority.server(7);
+    let expired = files.authority.issue(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let mixed = Pair { key: expired.key.clone(), ..good.clone() };
+    for (bad, count) in [(&mixed, 1), (&expired, 2)] {
+        files.put(bad);
+        house.started.look(Look::AtOnce);
+        assert_eq!(serial(house.json(), files.trusting(None)).await, 1);
+        assert_eq!(house.tls(JSON).watch.counts(), (0, count));
+    }
+    house.started.look(Look::AtOnce);
+    assert_eq!(house.tls(JSON).watch.counts(), (0, 2), "nothing has changed since");
+    assert_eq!(house.tls(JSON).not_after(), expires);
+
+    files.put(&files.authority.issue(|params| {
+        params.serial_number = Some(8.into());
+        params.not_after = rcgen::date_time_ymd(2999, 1, 1);
+        params.subject_alt_names = vec![rcgen::SanType::IpAddress([127, 0, 0, 1].into())];
+    }));
+    house.started.look(Look::AtOnce);
+    assert_eq!(serial(house.json(), files.trusting(None)).await, 8);
+    assert_eq!((house.tls(JSON).watch.counts(), house.tls(JSON).not_after()), ((1, 2), 32_472_144_000));
+}
+
+#[tokio::test]
+async fn whom_to_trust_can_be_changed_as_well() {
+    let files = Files::new();
+    let house = tls_house(Mood::Delivers, &files.mutual(ClientAuth::Required)).await;
+    let next = Authority::new();
+    let (old, new) = (files.authority.client("old"), next.client("new"));
+    assert!(is_let_in(house.json(), files.trusting(Some(&old))).await);
+    assert!(!is_let_in(house.json(), files.trusting(Some(&new))).await);
+    files.write("ca.crt", next.pem());
+    house.started.look(Look::AtOnce);
+    assert!(!is_let_in(house.json(), files.trusting(Some(&old))).await);
+    assert!(is_let_in(house.json(), files.trusting(Some(&new))).await);
 }

@@ -68,4 +68,10 @@ impl TlsConfig {
         }
         faults
     }
+
+    /// The files that it names.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let own = [self.cert_file.clone(), self.key_file.clone()];
+        own.into_iter().chain(self.client_ca_file.clone()).collect()
+    }
 }

@@ -38,7 +38,7 @@ pub type Fault = (&'static str, String);
 ///
 /// # Errors
 /// All that is wrong with the files. Nothing of a key is part of it.
-pub fn load(config: &TlsConfig, protocols: &[&[u8]]) -> Result<Loaded, Vec<Fault>> {
+pub fn load(config: &TlsConfig, protocols: &[Vec<u8>]) -> Result<Loaded, Vec<Fault>> {
     let provider = Arc::new(ring::default_provider());
     let chain = chain(&config.cert_file).map_err(|why| ("cert_file", why));
     let key = key(&config.key_file).map_err(|why| ("key_file", why));
@@ -62,7 +62,7 @@ pub fn load(config: &TlsConfig, protocols: &[&[u8]]) -> Result<Loaded, Vec<Fault
         None => builder.with_no_client_auth(),
     };
     let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    server.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    server.alpn_protocols = protocols.to_vec();
     Ok(Loaded { config: Arc::new(server), not_after })
 }
 

@@ -3,11 +3,12 @@
 pub(super) mod certificate;
 pub(super) mod config;
 mod failure;
-mod files;
+pub(super) mod files;
 
 use super::caller::{Identity, Proof};
 use super::linger::Lingering;
 use super::stream::{Connection, Stream};
+use super::watch::{Look, Watch};
 use crate::rate_limit::RateLimited;
 use failure::Failure;
 use files::Loaded;
@@ -29,6 +30,8 @@ pub use config::TlsConfig;
 pub struct Tls {
     receiver: &'static str,
     settings: TlsConfig,
+    protocols: Vec<Vec<u8>>,
+    pub watch: Watch,
     current: RwLock<Arc<Loaded>>,
     done: AtomicU64,
     failed: [AtomicU64; Failure::ALL.len()],
@@ -46,10 +49,14 @@ impl Tls {
         settings: &TlsConfig,
         protocols: &[&[u8]],
     ) -> Result<Self, Vec<(&'static str, String)>> {
-        let loaded = files::load(settings, protocols)?;
+        let watch = Watch::new(settings.files());
+        let protocols: Vec<Vec<u8>> = protocols.iter().map(|name| name.to_vec()).collect();
+        let loaded = files::load(settings, &protocols)?;
         Ok(Self {
             receiver,
             settings: settings.clone(),
+            protocols,
+            watch,
             current: RwLock::new(Arc::new(loaded)),
             done: AtomicU64::new(0),
             failed: Default::default(),
@@ -85,6 +92,34 @@ impl Tls {
         let spoken = timeout(idle, stream.fill_buf()).await;
         matches!(spoken, Ok(Ok(bytes)) if !bytes.is_empty())
             .then_some(Connection { stream: Stream::Tls(stream), caller })
+    }
+
+    /// Takes on the files for new connections if they have changed. Bad ones change nothing.
+    pub fn look(&self, look: Look) {
+        if !self.watch.has_changed(look) {
+            return;
+        }
+        let receiver = self.receiver;
+        let loaded = files::load(&self.settings, &self.protocols);
+        self.watch.count(loaded.is_ok());
+        match loaded {
+            Ok(loaded) => {
+                let expires = certificate::date(loaded.not_after);
+                tracing::info!(receiver, expires, "new certificate files are in use");
+                // Sessions of before are forgotten with them, so that nobody resumes what he would not be let into now.
+                *self.current.write() = Arc::new(loaded);
+            }
+            Err(faults) => {
+                for (setting, reason) in faults {
+                    tracing::error!(
+                        receiver,
+                        setting,
+                        reason,
+                        "new certificate files are not used; the old ones stay"
+                    );
+                }
+            }
+        }
     }
 
     fn count(&self, failure: Failure, error: &(dyn fmt::Display + Sync)) {
