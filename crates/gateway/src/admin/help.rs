@@ -11,6 +11,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("forebay_receiver_tls_handshakes_total", "TLS handshakes that were done."),
     ("forebay_receiver_tls_handshake_failures_total", "TLS handshakes that failed, by reason."),
     (
+        "forebay_receiver_unauthenticated_requests_total",
+        "Requests turned away because nobody who may send is known by them, by reason.",
+    ),
+    (
         "forebay_receiver_file_reloads_total",
         "Files of certificates or secrets that were replaced, by what became of them.",
     ),

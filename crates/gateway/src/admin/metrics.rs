@@ -4,7 +4,7 @@
 use super::help;
 use super::process::{self, Process};
 use crate::graph::{Graph, Live, Reloads};
-use crate::receivers::{Connections, Tls};
+use crate::receivers::{Connections, Gate, Tls};
 use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{DeliveryState, RetryKind};
 use forebay_pipeline::journal::Service;
@@ -212,6 +212,9 @@ impl Exporter {
             if let Some(tls) = &connections.tls {
                 handshakes(connections.receiver, tls);
             }
+            if let Some(gate) = &connections.gate {
+                turned_away(connections.receiver, gate);
+            }
         }
         gauge!("forebay_process_cpu_seconds_total").set(process::cpu_time().as_secs_f64());
         gauge!("forebay_process_resident_memory_bytes").set(process::resident_bytes() as f64);
@@ -252,7 +255,15 @@ fn handshakes(receiver: &'static str, tls: &Tls) {
     }
     gauge!("forebay_receiver_tls_certificate_expiry_timestamp_seconds", "receiver" => receiver)
         .set(tls.not_after() as f64);
-    replaced(receiver, "tls", tls.watch.counts());
+    replaced(receiver, "tls", tls.changes.counts());
+}
+
+fn turned_away(receiver: &'static str, gate: &Gate) {
+    for (reason, count) in gate.refused() {
+        counter!("forebay_receiver_unauthenticated_requests_total", "receiver" => receiver, "reason" => reason)
+            .absolute(count);
+    }
+    replaced(receiver, "auth", gate.changes.counts());
 }
 
 /// Files that were replaced under the running process, of this setting.

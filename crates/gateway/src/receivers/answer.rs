@@ -40,6 +40,8 @@ pub enum Kind {
     Method,
     /// Nothing is here, or not yet.
     Unknown,
+    /// The client does not show, or does not show rightly, who it is.
+    Unauthenticated,
     /// The client went away in the middle of its request: nobody hears the answer.
     Cut,
 }
@@ -64,6 +66,7 @@ impl Kind {
             Self::MediaType => (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE, Told::Rejected),
             Self::Method => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, Told::Rejected),
             Self::Unknown => (Code::Unimplemented, StatusCode::NOT_FOUND, Told::Rejected),
+            Self::Unauthenticated => (Code::Unauthenticated, StatusCode::UNAUTHORIZED, Told::Rejected),
             Self::Cut => (Code::Cancelled, StatusCode::BAD_REQUEST, Told::Gone),
         }
     }
@@ -258,6 +261,7 @@ mod tests {
             Kind::MediaType,
             Kind::Method,
             Kind::Unknown,
+            Kind::Unauthenticated,
         ] {
             let fault = Fault::new(kind, "");
             let retry = fault.told() == Told::Retry;

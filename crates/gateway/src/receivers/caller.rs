@@ -18,12 +18,18 @@ pub struct Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     Certificate,
+    Token,
+    Password,
+    ApiKey,
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let proof = match self.proof {
             Proof::Certificate => "certificate",
+            Proof::Token => "token",
+            Proof::Password => "user",
+            Proof::ApiKey => "API key",
         };
         write!(f, "{proof} {}", self.name)
     }

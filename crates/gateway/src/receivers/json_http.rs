@@ -1,9 +1,11 @@
 //! JSON logs over HTTP: one object, an array of objects, or one object a line.
 
 use super::answer::{Fault, Kind, Taken};
+use super::auth::AuthConfig;
 use super::caller::Caller;
 use super::endpoint::{Bounds, Coding, Endpoint, Visit};
-use super::listener::{ConnectionConfig, Handler};
+use super::handler::Handler;
+use super::listener::ConnectionConfig;
 use super::otlp_http::media_type;
 use super::reply::{Reply, http as answer, http_fault};
 use super::tls::TlsConfig;
@@ -59,6 +61,9 @@ pub struct JsonConfig {
     /// TLS. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
+    /// Who may send. Default: everybody who can reach the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
 }
 
 impl Default for JsonConfig {
@@ -74,6 +79,7 @@ impl Default for JsonConfig {
             max_request_bytes: ByteSize::mib(64),
             connections: ConnectionConfig::default(),
             tls: None,
+            auth: None,
         }
     }
 }
@@ -131,6 +137,14 @@ impl JsonHttp {
 }
 
 impl Handler for JsonHttp {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn refuse(&self, _: &Request<Incoming>, fault: &Fault) -> Response<Reply> {
+        failure(fault)
+    }
+
     async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
         let mut visit = self.endpoint.visit(caller.as_deref());
         let outcome = self.take(request, &mut visit).await;
@@ -140,7 +154,7 @@ impl Handler for JsonHttp {
                 answer(StatusCode::BAD_REQUEST, JSON, report(&taken, Some("no record could be taken")))
             }
             Ok(taken) => answer(StatusCode::OK, JSON, report(&taken, None)),
-            Err(fault) => http_fault(&fault, JSON, report(&Taken::default(), Some(&fault.message))),
+            Err(fault) => failure(&fault),
         }
     }
 }
@@ -166,6 +180,10 @@ fn accept(prefix: &str, method: &Method, path: &str, headers: &HeaderMap) -> Res
         ));
     };
     Ok((format, Coding::of_http(headers)?))
+}
+
+fn failure(fault: &Fault) -> Response<Reply> {
+    http_fault(fault, JSON, report(&Taken::default(), Some(&fault.message)))
 }
 
 /// The answer's body: what became of the records, and of the request if it was not taken.

@@ -1,8 +1,8 @@
 //! Listening sockets and the connections that come in: how many, how old, and how they end.
 
-use super::caller::Caller;
+use super::auth::Gate;
+use super::handler::{Handler, Swap};
 use super::linger::Lingering;
-use super::reply::Reply;
 use super::stream::{Connection, Stream};
 use super::tls::{Tls, TlsConfig};
 use crate::rate_limit::RateLimited;
@@ -10,13 +10,10 @@ use forebay_pipeline::budget::{Budget, Lease};
 use forebay_pipeline::planted;
 use forebay_pipeline::task;
 use forebay_pipeline::units::Period;
-use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use parking_lot::RwLock;
 use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,36 +90,18 @@ pub struct BindError {
     pub source: io::Error,
 }
 
-/// Answers requests.
-pub trait Handler: Send + Sync + 'static {
-    /// Answers one request of `caller`'s. Dropped when the client goes away.
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        caller: Caller,
-    ) -> impl Future<Output = Response<Reply>> + Send;
-}
-
-/// A handler that can be replaced while its listener goes on.
-#[derive(Debug)]
-pub struct Swap<H>(RwLock<Arc<H>>);
-
-impl<H> Swap<H> {
-    /// With `handler` in it.
-    pub fn new(handler: H) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Arc::new(handler))))
-    }
-
-    /// Has requests from now on answered by `handler`.
-    pub fn put(&self, handler: H) {
-        *self.0.write() = Arc::new(handler);
-    }
-}
-
-impl<H: Handler> Handler for Swap<H> {
-    async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
-        let handler = Arc::clone(&self.0.read());
-        handler.handle(request, caller).await
+impl BindError {
+    /// A section of the receiver's settings names files that cannot be used.
+    pub fn unusable(
+        receiver: &'static str,
+        address: SocketAddr,
+        section: &str,
+        faults: &[(&'static str, String)],
+    ) -> Self {
+        let faults: Vec<String> =
+            faults.iter().map(|(field, why)| format!("{section}.{field}: {why}")).collect();
+        let source = io::Error::new(io::ErrorKind::InvalidInput, faults.join("; "));
+        Self { receiver, address, source }
     }
 }
 
@@ -197,10 +176,10 @@ impl Listener {
     ) -> Result<Self, BindError> {
         let failed = |source| BindError { receiver, address: listen, source };
         let tls = tls.map(|tls| Tls::new(receiver, tls, protocols)).transpose();
-        let tls = tls.map_err(|faults| failed(unusable(&faults)))?.map(Arc::new);
+        let tls = tls.map_err(|faults| BindError::unusable(receiver, listen, "tls", &faults))?;
         let socket = TcpListener::bind(listen).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { receiver, address, socket, tls })
+        Ok(Self { receiver, address, socket, tls: tls.map(Arc::new) })
     }
 
     /// Serves HTTP until `signals.closing`. `windows` bounds the sum of receive windows.
@@ -209,10 +188,11 @@ impl Listener {
         protocol: Protocol,
         config: ConnectionConfig,
         windows: Arc<Budget>,
-        handler: Arc<H>,
+        handler: Arc<Swap<H>>,
         signals: Signals,
     ) -> Connections {
-        self.serve(Server { protocol, config, windows, handler, signals })
+        let gate = Some(Arc::clone(&handler.gate));
+        Connections { gate, ..self.serve(Server { protocol, config, windows, handler, signals }) }
     }
 
     /// Serves connections until the server's signal to close.
@@ -220,7 +200,7 @@ impl Listener {
         let max = server.config().max;
         let slots = Arc::new(Semaphore::new(max as usize));
         let (receiver, tls) = (self.receiver, self.tls.clone());
-        let connections = Connections { receiver, tls, max, slots: Arc::clone(&slots) };
+        let connections = Connections { receiver, tls, gate: None, max, slots: Arc::clone(&slots) };
         let (listener, server) = (Arc::new(self), Arc::new(server));
         task::supervise("listener", move || {
             accept(Arc::clone(&listener), Arc::clone(&slots), Arc::clone(&server))
@@ -234,6 +214,7 @@ impl Listener {
 pub struct Connections {
     pub receiver: &'static str,
     pub tls: Option<Arc<Tls>>,
+    pub gate: Option<Arc<Gate>>,
     max: u32,
     slots: Arc<Semaphore>,
 }
@@ -257,7 +238,7 @@ struct Server<H> {
     protocol: Protocol,
     config: ConnectionConfig,
     windows: Arc<Budget>,
-    handler: Arc<H>,
+    handler: Arc<Swap<H>>,
     signals: Signals,
 }
 
@@ -318,12 +299,6 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
     }
 }
 
-/// The faults of files as an error of the address that needs them.
-fn unusable(faults: &[(&'static str, String)]) -> io::Error {
-    let faults: Vec<String> = faults.iter().map(|(field, why)| format!("tls.{field}: {why}")).collect();
-    io::Error::new(io::ErrorKind::InvalidInput, faults.join("; "))
-}
-
 impl ConnectionConfig {
     async fn of_age(&self) {
         if self.max_age.0.is_zero() {
@@ -351,7 +326,7 @@ impl<H: Handler> Serve for Server<H> {
             let (handler, caller) = (Arc::clone(&self.handler), caller.clone());
             let call = calls.begin();
             async move {
-                let response = handler.handle(request, caller).await;
+                let response = handler.answer(request, caller).await;
                 drop(call);
                 Ok::<_, Infallible>(response)
             }

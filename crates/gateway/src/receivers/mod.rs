@@ -2,10 +2,12 @@
 //! connections, `endpoint` what they do alike, `answer` the table of answers.
 
 mod answer;
+mod auth;
 mod beats;
 mod buffer;
 mod caller;
 mod endpoint;
+mod handler;
 mod inflate;
 mod json_http;
 mod linger;
@@ -13,6 +15,7 @@ mod listener;
 mod otlp;
 mod otlp_grpc;
 mod otlp_http;
+mod ports;
 mod read;
 mod reply;
 mod status;
@@ -28,11 +31,13 @@ use forebay_pipeline::admit::{Acknowledge, Intake};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::Ledger;
 use forebay_pipeline::rules::JsonRules;
+use handler::{Handler, Swap};
 use json_http::JsonHttp;
-use listener::{Listener, Protocol, Signals, Swap};
+use listener::{Listener, Protocol, Signals};
 use otlp_grpc::OtlpGrpc;
 use otlp_http::OtlpHttp;
 use parking_lot::RwLock;
+use ports::Port;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,13 +45,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tls::TlsConfig;
+use tls::config::ClientAuth;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
+pub use auth::Gate;
 pub use beats::BeatsConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, ConnectionConfig, Connections};
@@ -104,15 +110,9 @@ impl Receivers {
             .collect()
     }
 
-    /// What is listened to and how connections are bounded: what only a restart can change.
+    /// What is listened to, how connections are bounded, and TLS: what only a restart can change.
     pub fn listening(&self) -> serde_json::Value {
-        let otlp = self.otlp.as_ref();
-        serde_json::json!([
-            otlp.and_then(|otlp| otlp.grpc.as_ref()),
-            otlp.and_then(|otlp| otlp.http.as_ref()),
-            self.json.as_ref().map(|json| (json.listen, &json.connections, &json.tls)),
-            self.beats.as_ref().map(|beats| (beats.listen, &beats.connections, &beats.tls)),
-        ])
+        serde_json::json!(self.ports())
     }
 
     /// How each receiver of JSON reads it, by receiver.
@@ -145,24 +145,8 @@ impl Receivers {
                 faults.push(("beats.timezone".to_owned(), message));
             }
         }
-        for (receiver, tls) in self.tls() {
-            faults.extend(
-                tls.faults().into_iter().map(|(field, why)| (format!("{receiver}.tls.{field}"), why)),
-            );
-        }
+        faults.extend(self.guard_faults());
         faults
-    }
-
-    /// TLS of each receiver that has it, with the path of the receiver's settings.
-    fn tls(&self) -> impl Iterator<Item = (&'static str, &TlsConfig)> {
-        let otlp = self.otlp.as_ref();
-        let all = [
-            ("otlp.grpc", otlp.and_then(|otlp| otlp.grpc.as_ref()?.tls.as_ref())),
-            ("otlp.http", otlp.and_then(|otlp| otlp.http.as_ref()?.tls.as_ref())),
-            (JSON, self.json.as_ref().and_then(|json| json.tls.as_ref())),
-            (BEATS, self.beats.as_ref().and_then(|beats| beats.tls.as_ref())),
-        ];
-        all.into_iter().filter_map(|(receiver, tls)| Some((receiver, tls?)))
     }
 }
 
@@ -238,6 +222,21 @@ impl House<'_> {
         Some(JsonHttp::new(self.endpoint(JSON, json.bounds(self.acknowledge)), json))
     }
 
+    /// A handler that answers those who may send.
+    fn behind_gate<H: Handler>(
+        &self,
+        receiver: &'static str,
+        handler: Option<H>,
+    ) -> Result<Option<Arc<Swap<H>>>, BindError> {
+        let (Some(handler), Some(port)) = (handler, self.config.port(receiver)) else { return Ok(None) };
+        let takes_certificates = port.tls.is_some_and(|tls| tls.client_auth == ClientAuth::Optional);
+        let gate = Gate::open(receiver, takes_certificates);
+        match gate.adopt(port.auth) {
+            Ok(()) => Ok(Some(Swap::new(handler, gate))),
+            Err(faults) => Err(BindError::unusable(receiver, port.listen, "auth", &faults)),
+        }
+    }
+
     fn beats(&self) -> Option<Arc<Endpoint>> {
         let beats = self.config.beats.as_ref()?;
         Some(Arc::new(self.endpoint(BEATS, beats.bounds(self.acknowledge))))
@@ -258,22 +257,19 @@ pub async fn start(
     let otlp = config.otlp.as_ref();
     let grpc = otlp.and_then(|otlp| otlp.grpc.as_ref().map(|grpc| (otlp, grpc)));
     let http = otlp.and_then(|otlp| otlp.http.as_ref().map(|http| (otlp, http)));
-    let grpc_listener = bind(OTLP_GRPC, grpc.map(|(_, it)| (it.listen, &it.tls)), Protocol::Http2.names());
-    let http_listener = bind(OTLP_HTTP, http.map(|(_, it)| (it.listen, &it.tls)), Protocol::Http.names());
-    let json_listener =
-        bind(JSON, config.json.as_ref().map(|it| (it.listen, &it.tls)), Protocol::Http.names());
-    let beats_listener = bind(BEATS, config.beats.as_ref().map(|it| (it.listen, &it.tls)), &[]);
-    let (grpc_listener, http_listener) = (grpc_listener.await?, http_listener.await?);
-    let (json_listener, beats_listener) = (json_listener.await?, beats_listener.await?);
+    let grpc_listener = bind(config.port(OTLP_GRPC), Protocol::Http2.names()).await?;
+    let http_listener = bind(config.port(OTLP_HTTP), Protocol::Http.names()).await?;
+    let json_listener = bind(config.port(JSON), Protocol::Http.names()).await?;
+    let beats_listener = bind(config.port(BEATS), &[]).await?;
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
     let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
     let house = House { config, acknowledge, intake: &intake, ledger };
     let health = HealthReporter::new();
     let handlers = Handlers {
-        otlp_grpc: house.otlp_grpc(&health).map(Swap::new),
-        otlp_http: house.otlp_http().map(Swap::new),
-        json: house.json().map(Swap::new),
+        otlp_grpc: house.behind_gate(OTLP_GRPC, house.otlp_grpc(&health))?,
+        otlp_http: house.behind_gate(OTLP_HTTP, house.otlp_http())?,
+        json: house.behind_gate(JSON, house.json())?,
         beats: house.beats().map(|endpoint| Arc::new(RwLock::new(endpoint))),
     };
     let mut started = Started {
@@ -312,14 +308,10 @@ pub async fn start(
     Ok(started)
 }
 
-async fn bind(
-    receiver: &'static str,
-    at: Option<(SocketAddr, &Option<TlsConfig>)>,
-    protocols: &[&[u8]],
-) -> Result<Option<Listener>, BindError> {
-    match at {
+async fn bind(port: Option<Port<'_>>, protocols: &[&[u8]]) -> Result<Option<Listener>, BindError> {
+    match port {
         None => Ok(None),
-        Some((listen, tls)) => Listener::bind(receiver, listen, tls.as_ref(), protocols).await.map(Some),
+        Some(port) => Listener::bind(port.receiver, port.listen, port.tls, protocols).await.map(Some),
     }
 }
 
@@ -328,6 +320,14 @@ impl Started {
     /// connections stay.
     pub fn adopt(&self, config: &Receivers, acknowledge: Acknowledge, intake: &Arc<Intake>, ledger: &Ledger) {
         let house = House { config, acknowledge, intake, ledger };
+        for connections in &self.connections {
+            let Some(gate) = &connections.gate else { continue };
+            let auth = config.port(connections.receiver).and_then(|port| port.auth);
+            for (setting, reason) in gate.adopt(auth).err().into_iter().flatten() {
+                let receiver = connections.receiver;
+                tracing::error!(receiver, setting, reason, "secrets could not be read; those of before stay");
+            }
+        }
         if let (Some(swap), Some(handler)) = (&self.handlers.otlp_grpc, house.otlp_grpc(&self.health)) {
             swap.put(handler);
         }
@@ -342,10 +342,15 @@ impl Started {
         }
     }
 
-    /// Takes on files of certificates that have changed.
+    /// Takes on files of certificates and secrets that have changed.
     pub fn look(&self, look: Look) {
-        for tls in self.connections.iter().filter_map(|connections| connections.tls.as_ref()) {
-            tls.look(look);
+        for connections in &self.connections {
+            if let Some(tls) = &connections.tls {
+                tls.look(look);
+            }
+            if let Some(gate) = &connections.gate {
+                gate.look(look);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What OTLP over gRPC and OTLP over HTTP have in common.
 
 use super::answer::Taken;
+use super::auth::AuthConfig;
 use super::endpoint::Bounds;
 use super::listener::ConnectionConfig;
 use super::tls::TlsConfig;
@@ -53,6 +54,9 @@ pub struct OtlpGrpcConfig {
     /// TLS. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
+    /// Who may send. Default: everybody who can reach the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
 }
 
 /// OTLP over HTTP/1.1 and HTTP/2.
@@ -67,6 +71,9 @@ pub struct OtlpHttpConfig {
     /// TLS. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
+    /// Who may send. Default: everybody who can reach the port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<AuthConfig>,
 }
 
 impl Default for OtlpConfig {
@@ -89,6 +96,7 @@ impl Default for OtlpGrpcConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 4317)),
             connections: ConnectionConfig::default(),
             tls: None,
+            auth: None,
         }
     }
 }
@@ -99,6 +107,7 @@ impl Default for OtlpHttpConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 4318)),
             connections: ConnectionConfig::default(),
             tls: None,
+            auth: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::answer::{Fault, Kind, Taken};
 use super::caller::Caller;
 use super::endpoint::{Coding, Endpoint, Visit};
-use super::listener::Handler;
+use super::handler::Handler;
 use super::otlp;
 use super::read::Chunks;
 use super::reply::Reply;
@@ -50,13 +50,24 @@ pub struct OtlpGrpc {
 }
 
 impl Handler for OtlpGrpc {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Whether it is well may be asked by everybody: load balancers and probes have no credentials.
+    fn is_public(&self, request: &Request<Incoming>) -> bool {
+        request.uri().path().starts_with(HEALTH)
+    }
+
+    fn refuse(&self, request: &Request<Incoming>, fault: &Fault) -> Response<Reply> {
+        if is_grpc(request) { failure(fault) } else { no_grpc() }
+    }
+
     async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
         if !is_grpc(&request) {
-            let mut response = Response::new(Reply::default());
-            *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return response;
+            return no_grpc();
         }
-        if request.uri().path().starts_with(HEALTH) {
+        if self.is_public(&request) {
             let Ok(response) = self.health.clone().call(request).await;
             return response.map(Reply::Health);
         }
@@ -120,6 +131,13 @@ fn is_grpc<B>(request: &Request<B>) -> bool {
     let Some(format) = content_type.strip_prefix(b"application/grpc") else { return false };
     let named = format.is_empty() || format.starts_with(b";") || format.starts_with(b"+proto");
     named && request.method() == Method::POST
+}
+
+/// The answer to what is no gRPC ("gRPC over HTTP2").
+fn no_grpc() -> Response<Reply> {
+    let mut response = Response::new(Reply::default());
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
 }
 
 fn unknown(path: &str) -> Fault {

@@ -3,7 +3,7 @@
 use super::answer::{Fault, Kind, Taken};
 use super::caller::Caller;
 use super::endpoint::{Coding, Endpoint, Visit};
-use super::listener::Handler;
+use super::handler::Handler;
 use super::otlp;
 use super::reply::{Reply, http as answer, http_fault};
 use super::status;
@@ -26,15 +26,22 @@ pub struct OtlpHttp {
 }
 
 impl Handler for OtlpHttp {
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn refuse(&self, request: &Request<Incoming>, fault: &Fault) -> Response<Reply> {
+        failure(fault, wants_json(request))
+    }
+
     async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
-        let wants_json = media_type(request.headers()).eq_ignore_ascii_case(JSON.as_bytes());
+        let wants_json = wants_json(&request);
         let mut visit = self.endpoint.visit(caller.as_deref());
         let outcome = self.export(request, &mut visit).await;
         visit.close(&outcome);
         match outcome {
             Ok(taken) => answer(StatusCode::OK, PROTOBUF, otlp::response(&taken)),
-            Err(fault) if wants_json => http_fault(&fault, JSON, status::json(&fault)),
-            Err(fault) => http_fault(&fault, PROTOBUF, status::protobuf(&fault)),
+            Err(fault) => failure(&fault, wants_json),
         }
     }
 }
@@ -51,6 +58,18 @@ impl OtlpHttp {
         let message = self.endpoint.request(payload);
         let admitted = self.endpoint.intake.admit_otlp_logs(message, &self.endpoint.door, self.ids)?;
         self.endpoint.settle(admitted, None).await
+    }
+}
+
+/// Whether the client writes JSON, and so reads it.
+fn wants_json<B>(request: &Request<B>) -> bool {
+    media_type(request.headers()).eq_ignore_ascii_case(JSON.as_bytes())
+}
+
+fn failure(fault: &Fault, wants_json: bool) -> Response<Reply> {
+    match wants_json {
+        true => http_fault(fault, JSON, status::json(fault)),
+        false => http_fault(fault, PROTOBUF, status::protobuf(fault)),
     }
 }
 

@@ -12,6 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Watch {
     files: Vec<PathBuf>,
     marks: Mutex<Marks>,
+}
+
+/// What became of changes.
+#[derive(Debug, Default)]
+pub struct Changes {
     done: AtomicU64,
     refused: AtomicU64,
 }
@@ -37,7 +42,7 @@ impl Watch {
     /// From the files as they are now. To be made before they are read, so that no change falls in between.
     pub fn new(files: Vec<PathBuf>) -> Self {
         let marks = Mutex::new(Marks { known: mark(&files), seen: None });
-        Self { files, marks, done: AtomicU64::new(0), refused: AtomicU64::new(0) }
+        Self { files, marks }
     }
 
     /// Whether the files are others than before.
@@ -52,14 +57,16 @@ impl Watch {
         }
         is_at_rest
     }
+}
 
-    /// Counts what became of a change.
+impl Changes {
+    /// Counts one.
     pub fn count(&self, is_done: bool) {
         let count = if is_done { &self.done } else { &self.refused };
         count.fetch_add(1, Relaxed);
     }
 
-    /// Changes that were taken on, and changes that were refused.
+    /// How many were taken on, and how many refused.
     pub fn counts(&self) -> (u64, u64) {
         (self.done.load(Relaxed), self.refused.load(Relaxed))
     }

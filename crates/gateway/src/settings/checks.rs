@@ -108,12 +108,8 @@ impl Settings {
     }
 
     fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        let otlp = self.receivers.otlp.as_ref();
-        let grpc = otlp.and_then(|otlp| Some(("receivers.otlp.grpc.listen", otlp.grpc.as_ref()?.listen)));
-        let http = otlp.and_then(|otlp| Some(("receivers.otlp.http.listen", otlp.http.as_ref()?.listen)));
-        let json = self.receivers.json.as_ref().map(|json| ("receivers.json.listen", json.listen));
-        let beats = self.receivers.beats.as_ref().map(|beats| ("receivers.beats.listen", beats.listen));
-        let all = [grpc, http, json, beats, Some(("admin.listen", self.admin.listen))];
-        all.into_iter().flatten().map(|(path, address)| (path.to_owned(), address)).collect()
+        let ports = self.receivers.ports().into_iter();
+        let receivers = ports.map(|port| (format!("receivers.{}.listen", port.path), port.listen));
+        receivers.chain([("admin.listen".to_owned(), self.admin.listen)]).collect()
     }
 }

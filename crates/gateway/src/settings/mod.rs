@@ -102,8 +102,8 @@ pub struct AdminSettings {
 pub struct ReloadSettings {
     /// Whether the file is looked at again and again. Default `false`.
     pub watch: bool,
-    /// How often. A changed file is taken on when it was found the same twice. Files of certificates are looked at as often, whether or
-    /// not `watch` is set. Default `5s`.
+    /// How often. A changed file is taken on when it was found the same twice. Files of certificates and secrets are looked at
+    /// as often, whether or not `watch` is set. Default `5s`.
     pub interval: Period,
 }
 

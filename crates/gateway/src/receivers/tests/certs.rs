@@ -1,7 +1,7 @@
 //! Certificates of our own making, in files, and clients that show or trust them.
 
 use super::*;
-use crate::receivers::tls::config::{ClientAuth, MinVersion};
+use crate::receivers::tls::config::{ClientAuth, MinVersion, TlsConfig};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, SerialNumber};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};

@@ -4,7 +4,7 @@ use super::certs::{Authority, Files, Pair, serial, shake};
 use super::raw::Wire;
 use super::*;
 use crate::receivers::tls::Tls;
-use crate::receivers::tls::config::{ClientAuth, MinVersion};
+use crate::receivers::tls::config::{ClientAuth, MinVersion, TlsConfig};
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use rustls::ClientConfig;
 use rustls::version::{TLS12, TLS13};
@@ -254,7 +254,7 @@ async fn a_new_certificate_is_for_new_connections_and_disturbs_no_call() {
     house.gate.add_permits(2);
     under_way.await.unwrap().unwrap();
     grpc.export(logs(4)).await.unwrap();
-    assert_eq!((house.told(OTLP_GRPC), house.tls(OTLP_GRPC).watch.counts()), ([2, 0, 0, 0], (1, 0)));
+    assert_eq!((house.told(OTLP_GRPC), house.tls(OTLP_GRPC).changes.counts()), ([2, 0, 0, 0], (1, 0)));
     // The one connection of the client, and the two that looked.
     assert_eq!(house.tls(OTLP_GRPC).done(), 3);
 }
@@ -271,10 +271,10 @@ async fn files_that_cannot_be_used_change_nothing_and_are_counted() {
         files.put(bad);
         house.started.look(Look::AtOnce);
         assert_eq!(serial(house.json(), files.trusting(None)).await, 1);
-        assert_eq!(house.tls(JSON).watch.counts(), (0, count));
+        assert_eq!(house.tls(JSON).changes.counts(), (0, count));
     }
     house.started.look(Look::AtOnce);
-    assert_eq!(house.tls(JSON).watch.counts(), (0, 2), "nothing has changed since");
+    assert_eq!(house.tls(JSON).changes.counts(), (0, 2), "nothing has changed since");
     assert_eq!(house.tls(JSON).not_after(), expires);
 
     files.put(&files.authority.issue(|params| {
@@ -284,7 +284,7 @@ async fn files_that_cannot_be_used_change_nothing_and_are_counted() {
     }));
     house.started.look(Look::AtOnce);
     assert_eq!(serial(house.json(), files.trusting(None)).await, 8);
-    assert_eq!((house.tls(JSON).watch.counts(), house.tls(JSON).not_after()), ((1, 2), 32_472_144_000));
+    assert_eq!((house.tls(JSON).changes.counts(), house.tls(JSON).not_after()), ((1, 2), 32_472_144_000));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::certs::{Authority, Files, Pair};
 use super::*;
 use crate::receivers::tls::certificate;
-use crate::receivers::tls::config::ClientAuth;
+use crate::receivers::tls::config::{ClientAuth, TlsConfig};
 use rcgen::{DnType, SanType, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;

@@ -8,7 +8,7 @@ pub(super) mod files;
 use super::caller::{Identity, Proof};
 use super::linger::Lingering;
 use super::stream::{Connection, Stream};
-use super::watch::{Look, Watch};
+use super::watch::{Changes, Look, Watch};
 use crate::rate_limit::RateLimited;
 use failure::Failure;
 use files::Loaded;
@@ -31,7 +31,8 @@ pub struct Tls {
     receiver: &'static str,
     settings: TlsConfig,
     protocols: Vec<Vec<u8>>,
-    pub watch: Watch,
+    watch: Watch,
+    pub changes: Changes,
     current: RwLock<Arc<Loaded>>,
     done: AtomicU64,
     failed: [AtomicU64; Failure::ALL.len()],
@@ -57,6 +58,7 @@ impl Tls {
             settings: settings.clone(),
             protocols,
             watch,
+            changes: Changes::default(),
             current: RwLock::new(Arc::new(loaded)),
             done: AtomicU64::new(0),
             failed: Default::default(),
@@ -101,7 +103,7 @@ impl Tls {
         }
         let receiver = self.receiver;
         let loaded = files::load(&self.settings, &self.protocols);
-        self.watch.count(loaded.is_ok());
+        self.changes.count(loaded.is_ok());
         match loaded {
             Ok(loaded) => {
                 let expires = certificate::date(loaded.not_after);

@@ -1,0 +1,75 @@
+//! What answers requests on a listener of HTTP, behind the gate that asks who sends.
+
+use super::answer::Fault;
+use super::auth::{Gate, Refused};
+use super::caller::Caller;
+use super::endpoint::Endpoint;
+use super::reply::Reply;
+use http::header::WWW_AUTHENTICATE;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use parking_lot::RwLock;
+use std::future::Future;
+use std::sync::Arc;
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// The door that its requests come in by.
+    fn endpoint(&self) -> &Endpoint;
+
+    /// Answers one request of `caller`'s. Dropped when the client goes away.
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        caller: Caller,
+    ) -> impl Future<Output = Response<Reply>> + Send;
+
+    /// The answer to a request that nobody makes who may; it is counted already, and nothing of it was read but its head.
+    fn refuse(&self, request: &Request<Incoming>, fault: &Fault) -> Response<Reply>;
+
+    /// Whether everybody may make this request.
+    fn is_public(&self, _: &Request<Incoming>) -> bool {
+        false
+    }
+}
+
+/// A handler behind its gate, that can be replaced while its listener goes on.
+#[derive(Debug)]
+pub struct Swap<H> {
+    handler: RwLock<Arc<H>>,
+    pub gate: Arc<Gate>,
+}
+
+impl<H: Handler> Swap<H> {
+    /// With `handler` in it.
+    pub fn new(handler: H, gate: Gate) -> Arc<Self> {
+        Arc::new(Self { handler: RwLock::new(Arc::new(handler)), gate: Arc::new(gate) })
+    }
+
+    /// Has requests from now on answered by `handler`.
+    pub fn put(&self, handler: H) {
+        *self.handler.write() = Arc::new(handler);
+    }
+
+    /// Has the handler of now answer, if the gate lets the request in.
+    pub async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
+        let handler = Arc::clone(&self.handler.read());
+        if handler.is_public(&request) {
+            return handler.handle(request, caller).await;
+        }
+        let refused = match self.gate.admit(request.headers(), caller) {
+            Ok(caller) => return handler.handle(request, caller).await,
+            Err(refused) => refused,
+        };
+        let Refused { fault, challenges } = *refused;
+        let fault = fault.unread(&request);
+        handler.endpoint().visit(None).refuse(&fault);
+        let mut response = handler.refuse(&request, &fault);
+        if response.status() == StatusCode::UNAUTHORIZED {
+            for challenge in challenges {
+                response.headers_mut().append(WWW_AUTHENTICATE, challenge);
+            }
+        }
+        response
+    }
+}
