@@ -2,6 +2,7 @@
 //! agree (black-box tests do), and figures of speed.
 #![allow(clippy::unwrap_used)]
 
+mod auth;
 mod beats;
 mod certs;
 mod connections;
