@@ -4,9 +4,10 @@ use super::answer::Fault;
 use super::auth::{Gate, Refused};
 use super::caller::Caller;
 use super::endpoint::Endpoint;
+use super::read::Chunks;
 use super::reply::Reply;
-use http::header::WWW_AUTHENTICATE;
-use http::{Request, Response, StatusCode};
+use http::header::{EXPECT, WWW_AUTHENTICATE};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 use std::future::Future;
@@ -24,8 +25,8 @@ pub trait Handler: Send + Sync + 'static {
         caller: Caller,
     ) -> impl Future<Output = Response<Reply>> + Send;
 
-    /// The answer to a request that nobody makes who may; it is counted already, and nothing of it was read but its head.
-    fn refuse(&self, request: &Request<Incoming>, fault: &Fault) -> Response<Reply>;
+    /// The answer to a request with this head that nobody makes who may. It is counted already.
+    fn refuse(&self, head: &Request<()>, fault: &Fault) -> Response<Reply>;
 
     /// Whether everybody may make this request.
     fn is_public(&self, _: &Request<Incoming>) -> bool {
@@ -62,9 +63,18 @@ impl<H: Handler> Swap<H> {
             Err(refused) => refused,
         };
         let Refused { fault, challenges } = *refused;
-        let fault = fault.unread(&request);
-        handler.endpoint().visit(None).refuse(&fault);
-        let mut response = handler.refuse(&request, &fault);
+        let endpoint = handler.endpoint();
+        let (head, body) = request.into_parts();
+        let head = Request::from_parts(head, ());
+        let mut chunks = Chunks::new(body, endpoint.bounds.body_timeout);
+        // A client that asks before it sends has not sent what could be forgotten. One that comes again and again with the wrong secret is
+        // to keep its connection: another handshake costs more than a short body.
+        if !head.headers().contains_key(EXPECT) {
+            chunks.forget().await;
+        }
+        let fault = fault.ending(head.version() < Version::HTTP_2 && !chunks.is_ended());
+        endpoint.visit(None).refuse(&fault);
+        let mut response = handler.refuse(&head, &fault);
         if response.status() == StatusCode::UNAUTHORIZED {
             for challenge in challenges {
                 response.headers_mut().append(WWW_AUTHENTICATE, challenge);

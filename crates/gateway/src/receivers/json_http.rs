@@ -141,7 +141,7 @@ impl Handler for JsonHttp {
         &self.endpoint
     }
 
-    fn refuse(&self, _: &Request<Incoming>, fault: &Fault) -> Response<Reply> {
+    fn refuse(&self, _: &Request<()>, fault: &Fault) -> Response<Reply> {
         failure(fault)
     }
 

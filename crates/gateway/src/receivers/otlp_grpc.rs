@@ -59,8 +59,8 @@ impl Handler for OtlpGrpc {
         request.uri().path().starts_with(HEALTH)
     }
 
-    fn refuse(&self, request: &Request<Incoming>, fault: &Fault) -> Response<Reply> {
-        if is_grpc(request) { failure(fault) } else { no_grpc() }
+    fn refuse(&self, head: &Request<()>, fault: &Fault) -> Response<Reply> {
+        if is_grpc(head) { failure(fault) } else { no_grpc() }
     }
 
     async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {

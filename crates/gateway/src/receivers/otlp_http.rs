@@ -30,8 +30,8 @@ impl Handler for OtlpHttp {
         &self.endpoint
     }
 
-    fn refuse(&self, request: &Request<Incoming>, fault: &Fault) -> Response<Reply> {
-        failure(fault, wants_json(request))
+    fn refuse(&self, head: &Request<()>, fault: &Fault) -> Response<Reply> {
+        failure(fault, wants_json(head))
     }
 
     async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {

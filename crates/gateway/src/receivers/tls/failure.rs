@@ -60,8 +60,10 @@ impl Failure {
 
     /// What this error means, of a connection that began with the byte `first`.
     pub fn of(error: &io::Error, first: u8) -> Self {
+        // `SignatureAlgorithmsExtensionRequired` is what rustls misses first in the greeting of a client that knows no TLS 1.2.
         use PeerIncompatible::{
-            SupportedVersionsExtensionRequired, Tls12NotOffered, Tls12NotOfferedOrEnabled,
+            SignatureAlgorithmsExtensionRequired, SupportedVersionsExtensionRequired, Tls12NotOffered,
+            Tls12NotOfferedOrEnabled,
         };
         if first != HANDSHAKE {
             return Self::Plaintext;
@@ -71,7 +73,10 @@ impl Failure {
             Some(Error::InvalidCertificate(_)) => Self::BadCertificate,
             Some(Error::AlertReceived(_)) => Self::Alert,
             Some(Error::PeerIncompatible(
-                Tls12NotOffered | Tls12NotOfferedOrEnabled | SupportedVersionsExtensionRequired,
+                Tls12NotOffered
+                | Tls12NotOfferedOrEnabled
+                | SupportedVersionsExtensionRequired
+                | SignatureAlgorithmsExtensionRequired,
             )) => Self::Version,
             Some(Error::PeerIncompatible(_) | Error::NoApplicationProtocol) => Self::Incompatible,
             Some(_) => Self::Protocol,
