@@ -15,7 +15,11 @@ from opentelemetry.sdk.resources import Resource
 
 def add_arguments(parser):
     parser.add_argument("--protocol", choices=["grpc", "http"], required=True)
-    parser.add_argument("--endpoint", required=True, help="http://host:port, without a path")
+    parser.add_argument("--endpoint", required=True, help="http(s)://host:port, without a path")
+    parser.add_argument("--ca", metavar="FILE", help="whom to trust, in PEM")
+    parser.add_argument("--certificate", metavar="FILE", help="the client's own")
+    parser.add_argument("--key", metavar="FILE")
+    parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--gzip", action="store_true")
     parser.add_argument("--resource", action="append", default=[], metavar="NAME=VALUE")
 
@@ -26,18 +30,42 @@ def resource(arguments):
 
 def exporter(arguments):
     """A new exporter at its default timeout, with a connection of its own."""
+    headers = dict(pair.split("=", 1) for pair in arguments.header)
     if arguments.protocol == "http":
         compression = Compression.Gzip if arguments.gzip else Compression.NoCompression
-        return otlp_http.OTLPLogExporter(endpoint=arguments.endpoint + "/v1/logs", compression=compression)
+        return otlp_http.OTLPLogExporter(
+            endpoint=arguments.endpoint + "/v1/logs",
+            compression=compression,
+            headers=headers,
+            certificate_file=arguments.ca,
+            client_certificate_file=arguments.certificate,
+            client_key_file=arguments.key,
+        )
     import grpc
 
     return otlp_grpc.OTLPLogExporter(
         endpoint=arguments.endpoint,
-        insecure=True,
+        insecure=arguments.ca is None,
+        credentials=credentials(grpc, arguments),
+        headers=tuple(headers.items()),
         compression=grpc.Compression.Gzip if arguments.gzip else grpc.Compression.NoCompression,
         # By default channels to one address share their connection within a process.
         channel_options=(("grpc.use_local_subchannel_pool", 1),),
     )
+
+
+def credentials(grpc, arguments):
+    """What TLS needs; nothing without it."""
+
+    def content(file):
+        if file is None:
+            return None
+        with open(file, "rb") as opened:
+            return opened.read()
+
+    if arguments.ca is None:
+        return None
+    return grpc.ssl_channel_credentials(content(arguments.ca), content(arguments.key), content(arguments.certificate))
 
 
 class Counting(LogRecordExporter):

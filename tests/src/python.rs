@@ -56,6 +56,8 @@ impl Python {
         let mut command = Command::new(&self.interpreter);
         command.arg(scripts().join(script)).args(args);
         // No __pycache__ in the checkout; times without a zone are UTC on every machine; no proxy towards loopback.
+        // Nor authorities of the machine's: requests would prefer them to those that an exporter is given.
+        command.env_remove("REQUESTS_CA_BUNDLE").env_remove("CURL_CA_BUNDLE");
         command.env("PYTHONDONTWRITEBYTECODE", "1").env("TZ", "UTC").env("NO_PROXY", "127.0.0.1");
         command
     }

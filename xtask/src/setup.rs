@@ -15,7 +15,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 9] = [
+const TOOLS: [Tool; 10] = [
     Tool { program: "cc", package: Some("build-essential"), purpose: "linking, and mimalloc" },
     Tool { program: "java", package: Some("openjdk-17-jdk-headless"), purpose: "Elasticsearch, OpenSearch" },
     Tool {
@@ -30,6 +30,7 @@ const TOOLS: [Tool; 9] = [
         purpose: "running them, which refuse root, and the image",
     },
     Tool { program: "curl", package: Some("curl"), purpose: "deploy/elasticsearch/setup.sh" },
+    Tool { program: "openssl", package: Some("openssl"), purpose: "a client of TLS" },
     Tool { program: "python3", package: Some("python3-venv"), purpose: "the Python clients" },
     Tool {
         program: "go",
@@ -40,9 +41,8 @@ const TOOLS: [Tool; 9] = [
 ];
 
 /// What the tests in Kubernetes need beside the programs that are built from source.
-const KUBERNETES_TOOLS: [Tool; 3] = [
+const KUBERNETES_TOOLS: [Tool; 2] = [
     Tool { program: "etcd", package: Some("etcd-server"), purpose: "a Kubernetes API server" },
-    Tool { program: "openssl", package: Some("openssl"), purpose: "the key of its service accounts" },
     Tool { program: "busybox", package: Some("busybox"), purpose: "running what `helm test` runs" },
 ];
 

@@ -3,10 +3,13 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
+	"net"
 	"os"
 	"sync"
 
@@ -18,20 +21,46 @@ func main() {
 	window := flag.Int("window", 2048, "events in a window")
 	level := flag.Int("compression", 3, "0 to 9, Filebeat's default is 3")
 	inflight := flag.Int("inflight", 0, "windows on their way at once; 0: the synchronous client")
+	ca := flag.String("ca", "", "whom to trust, in PEM; without it there is no TLS")
+	certificate := flag.String("certificate", "", "the client's own, in PEM")
+	key := flag.String("key", "", "its key")
 	flag.Parse()
+	dial := dialer(*ca, *certificate, *key)
 
 	events := read()
 	options := []v2.Option{v2.CompressionLevel(*level)}
 	var acknowledged int
 	if *inflight == 0 {
-		acknowledged = oneByOne(*address, options, windows(events, *window))
+		acknowledged = oneByOne(dial, *address, options, windows(events, *window))
 	} else {
-		acknowledged = pipelined(*address, options, *inflight, windows(events, *window))
+		acknowledged = pipelined(dial, *address, options, *inflight, windows(events, *window))
 	}
 	fmt.Println(acknowledged)
 	if acknowledged != len(events) {
 		os.Exit(1)
 	}
+}
+
+type dialing = func(network, address string) (net.Conn, error)
+
+func dialer(ca, certificate, key string) dialing {
+	if ca == "" {
+		return net.Dial
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	pem, err := os.ReadFile(ca)
+	if err != nil || !config.RootCAs.AppendCertsFromPEM(pem) {
+		log.Fatal("no authority: ", err)
+	}
+	if certificate != "" {
+		own, err := tls.LoadX509KeyPair(certificate, key)
+		if err != nil {
+			log.Fatal(err)
+		}
+		// Shown also to a server that would rather see another one.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
+	}
+	return func(network, address string) (net.Conn, error) { return tls.Dial(network, address, config) }
 }
 
 func read() []interface{} {
@@ -56,8 +85,8 @@ func windows(events []interface{}, size int) [][]interface{} {
 	return append(all, events)
 }
 
-func oneByOne(address string, options []v2.Option, all [][]interface{}) int {
-	client, err := v2.SyncDial(address, options...)
+func oneByOne(dial dialing, address string, options []v2.Option, all [][]interface{}) int {
+	client, err := v2.SyncDialWith(dial, address, options...)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -74,8 +103,8 @@ func oneByOne(address string, options []v2.Option, all [][]interface{}) int {
 	return acknowledged
 }
 
-func pipelined(address string, options []v2.Option, inflight int, all [][]interface{}) int {
-	client, err := v2.AsyncDial(address, inflight, options...)
+func pipelined(dial dialing, address string, options []v2.Option, inflight int, all [][]interface{}) int {
+	client, err := v2.AsyncDialWith(dial, address, inflight, options...)
 	if err != nil {
 		log.Fatal(err)
 	}
