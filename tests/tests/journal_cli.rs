@@ -262,6 +262,43 @@ fn lost_cursors_and_a_lost_segment_are_repaired_for_good() {
     assert_eq!(scene.owed("es"), (first..FRAMES).collect::<Vec<_>>());
 }
 
+/// A folder in the place of a file can be read by nobody, root included.
+#[test]
+fn what_cannot_be_read_is_no_loss_and_refuses_the_start() {
+    let scene = Scene::set();
+    let segment = scene.segments()[1].clone();
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+    let before = files(&scene.journal());
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    let (_, told) = scene.expect(2, &["check", "journal"]);
+    assert!(told.starts_with(&format!("{name}:0: cannot be read: Is a directory")), "{told}");
+    assert!(
+        told.contains("journal: 1 file cannot be read, and nothing is known of what is in there"),
+        "{told}"
+    );
+    assert!(!told.contains("lost"), "{told}");
+    let (table, _) = scene.expect(0, &["info", "journal"]);
+    assert!(table.contains(&format!("unreadable {name}: cannot be read: Is a directory")), "{table}");
+    assert!(!table.contains("damage"), "{table}");
+    let (told, _) = scene.expect(0, &["info", "journal", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["unreadable"], &told["damaged_places"]), (&json!([name]), &json!(0)));
+
+    let config = "acknowledge: durable\njournal: {path: journal}\nreceivers: {json: {listen: '127.0.0.1:0'}}\n\
+        sinks: {es: {type: blackhole}, archive: {type: blackhole}}\nroutes: [{name: all, to: [es, archive], index: all}]\n\
+        admin: {listen: '127.0.0.1:0'}\ndead_letters: {path: letters}\n";
+    fs::write(scene.folder.path().join("forebay.yaml"), config).unwrap();
+    let mut run = Command::new(gateway::binary().unwrap());
+    let output =
+        run.current_dir(scene.folder.path()).args(["run", "--config", "forebay.yaml"]).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let expected = format!("the journal in journal: {name} cannot be read: Is a directory");
+    assert!(told.contains(&expected) && told.contains("Nothing of it is known to be lost"), "{told}");
+    assert_eq!(files(&scene.journal()), before);
+}
+
 #[test]
 fn a_torn_tail_is_no_damage() {
     let scene = Scene::set();

@@ -168,9 +168,10 @@ async fn open_journal(
     for (sink, frames) in &found.lost {
         tracing::error!(sink, requests = frames, "requests in the journal are damaged and lost to this sink");
     }
-    if log.skipped_bytes > 0 || log.bad_heads > 0 || !log.unreadable.is_empty() {
+    if log.skipped_bytes > 0 || log.bad_heads > 0 {
         tracing::error!(
-            skipped_bytes = log.skipped_bytes, bad_heads = log.bad_heads, unreadable = ?log.unreadable,
+            skipped_bytes = log.skipped_bytes,
+            bad_heads = log.bad_heads,
             "the journal is damaged; what is sound of it is delivered"
         );
     }

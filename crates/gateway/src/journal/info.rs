@@ -85,6 +85,7 @@ struct Told<'t> {
     found: Found,
     stored_plans: &'t BTreeSet<u32>,
     given_up: &'t Runs,
+    cursors_error: Option<&'t str>,
 }
 
 pub(super) fn info(place: &Place, json: bool) -> Result<ExitCode> {
@@ -106,6 +107,7 @@ pub(super) fn info(place: &Place, json: bool) -> Result<ExitCode> {
         found: journal.cursors_found,
         stored_plans: &journal.plans,
         given_up: &journal.given_up,
+        cursors_error: journal.cursors_error.as_deref(),
     };
     if json {
         say(&told.json().to_string());
@@ -118,10 +120,15 @@ pub(super) fn info(place: &Place, json: bool) -> Result<ExitCode> {
 impl Told<'_> {
     fn cursors_state(&self) -> &'static str {
         match self.found {
+            _ if self.cursors_error.is_some() => "unreadable",
             Found::Sound => "sound",
             Found::Missing => "missing",
             Found::Damaged => "damaged",
         }
+    }
+
+    fn damaged_places(&self) -> u64 {
+        self.report.damages().filter(|finding| !finding.what.is_unreadable()).count() as u64
     }
 
     /// Cursors of the sinks, with what each is owed.
@@ -166,7 +173,8 @@ impl Told<'_> {
             "plans": plans,
             "stored_plans": self.stored_plans,
             "given_up_frames": self.given_up.count(),
-            "damaged_places": report.damages().count(),
+            "damaged_places": self.damaged_places(),
+            "unreadable": report.unreadable().map(|finding| &finding.file).collect::<Vec<_>>(),
         })
     }
 
@@ -198,14 +206,17 @@ impl Told<'_> {
             let lost = count(self.given_up.count(), "frame");
             row("given up", &format!("{lost} that an earlier repair found lost: {}", numbers(self.given_up)));
         }
-        let places = report.damages().count() as u64;
+        for finding in report.unreadable() {
+            row("unreadable", &format!(" {}: {}; what is in it is not counted", finding.file, finding.what));
+        }
+        let places = self.damaged_places();
         if places > 0 {
             row("damage", &format!("in {}: see `forebay journal check`", count(places, "place")));
         }
     }
 
     fn sink_rows(&self, row: impl Fn(&str, &str)) {
-        if self.found != Found::Sound {
+        if self.found != Found::Sound && self.cursors_error.is_none() {
             let state = self.cursors_state();
             row("cursors", &format!("{state}: every sink begins with the oldest frame"));
         }

@@ -83,10 +83,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the journal for these sinks, whatever state it is in. Blocks: everything in it is read and checked once.
+    /// Opens the journal for these sinks, however damaged it is. Blocks: everything in it is read and checked once.
     ///
     /// # Errors
-    /// Its folder is in use or cannot be listed, or it holds data for a sink that is neither configured nor given up.
+    /// Its folder is in use, something in it cannot be read, or it holds data for a sink that is neither configured nor given up.
     pub fn open(
         config: &JournalConfig,
         sinks: &[String],
@@ -106,7 +106,7 @@ impl Service {
         if !orphans.is_empty() {
             return Err(JournalError::Orphans(orphans));
         }
-        if opened.log.frames == 0 && opened.log.unreadable.is_empty() {
+        if opened.log.frames == 0 {
             plans.clear(&*storage);
         }
         plans.expect(&opened.log.plans, &ledger);

@@ -12,8 +12,15 @@ pub struct Finding {
     pub offset: u64,
     pub bytes: u64,
     pub what: What,
-    /// Numbers of frames that were there once, that some sink has not finished, and that are gone.
+    /// Numbers of frames that were there once, that some sink has not finished, and that are gone; or may be in a file that cannot be read.
     pub missing: Runs,
+}
+
+impl Finding {
+    /// Numbers of frames that are known to be lost.
+    pub fn lost(&self) -> Runs {
+        if self.what.is_unreadable() { Runs::default() } else { self.missing.clone() }
+    }
 }
 
 /// Kinds of findings.
@@ -54,6 +61,11 @@ impl What {
     /// Whether something is not as it should be. What a crash leaves behind is.
     pub fn is_damage(&self) -> bool {
         !matches!(self, Self::TornTail { unknown: false, .. } | Self::LeftOver | Self::GivenUp(_))
+    }
+
+    /// Whether nothing is known of what is there.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable(_))
     }
 
     /// Whether a frame of a later Forebay is concerned.

@@ -67,13 +67,23 @@ pub struct Report {
 }
 
 impl Report {
-    /// The findings that are damage.
+    /// The findings that are damage, or cannot be read.
     pub fn damages(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.what.is_damage())
     }
 
-    /// Numbers of frames that are lost, as far as can be known.
+    /// The findings that cannot be read: whether they are damaged is not known.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.what.is_unreadable())
+    }
+
+    /// Numbers of frames that are lost, as far as is known.
     pub fn lost(&self) -> Runs {
+        self.damages().flat_map(|finding| finding.lost().iter().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Numbers of frames that are lost, and of those that are lost with what cannot be read.
+    pub(super) fn missing(&self) -> Runs {
         self.damages().flat_map(|finding| finding.missing.iter().cloned()).collect()
     }
 }
@@ -89,6 +99,8 @@ pub struct Inspection<'s, S> {
     pub cursors: Cursors,
     /// Whether that could be read.
     pub cursors_found: Found,
+    /// Why the storage did not give it, if it did not.
+    pub cursors_error: Option<String>,
     /// The route tables that are stored beside the frames.
     pub plans: BTreeSet<u32>,
     /// Numbers of frames that an earlier repair found to be lost; they are no damage any more.
@@ -101,11 +113,13 @@ impl<'s, S: Storage> Inspection<'s, S> {
     /// # Errors
     /// The storage cannot be listed.
     pub fn of(storage: &'s S) -> io::Result<Option<Self>> {
-        let (mut cursors, mut cursors_found) = Cursors::load(storage);
-        if cursors_found == Found::Damaged {
+        let mut loaded = Cursors::load(storage);
+        if !matches!(loaded, Ok((_, Found::Sound | Found::Missing))) {
             // A gateway may have put others in their place between two looks.
-            (cursors, cursors_found) = Cursors::load(storage);
+            loaded = Cursors::load(storage);
         }
+        let cursors_error = loaded.as_ref().err().map(io::Error::to_string);
+        let (cursors, cursors_found) = loaded.unwrap_or((Cursors::default(), Found::Damaged));
         let given_up = given_up::load(storage);
         let listed = storage.list()?;
         let mut files: Vec<(u64, u64)> =
@@ -116,7 +130,7 @@ impl<'s, S: Storage> Inspection<'s, S> {
         }
         let plans = listed.iter().filter_map(|(name, _)| plans::number_of(name)).collect();
         let cursors_len = listed.iter().find(|(name, _)| name == cursors::NAME).map_or(0, |(_, len)| *len);
-        Ok(Some(Self { storage, files, cursors_len, cursors, cursors_found, plans, given_up }))
+        Ok(Some(Self { storage, files, cursors_len, cursors, cursors_found, cursors_error, plans, given_up }))
     }
 
     /// Reads every segment, calls `each` for the sound frames in order, and tells what else there is. Where `each` has enough, the report
@@ -134,7 +148,8 @@ impl<'s, S: Storage> Inspection<'s, S> {
             report: Report::default(),
         };
         if self.cursors_found == Found::Damaged {
-            reader.finding(cursors::NAME.to_owned(), 0..self.cursors_len, What::Cursors, Runs::default());
+            let what = self.cursors_error.clone().map_or(What::Cursors, What::Unreadable);
+            reader.finding(cursors::NAME.to_owned(), 0..self.cursors_len, what, Runs::default());
         }
         for at in 0..self.files.len() {
             if reader.segment(at).is_break() {
@@ -310,7 +325,7 @@ impl<S: Storage, F: FnMut(Position, &Frame) -> ControlFlow<()>> Reader<'_, '_, S
             self.expected = until.unwrap_or(self.expected);
             return;
         }
-        let missing = until.map(|until| self.missing_up_to(until)).unwrap_or_default();
+        let missing = self.missing_up_to(until.unwrap_or(self.journal.cursors.floor()));
         self.finding(name, 0..found.bytes, What::Unreadable(error.to_string()), missing);
     }
 

@@ -124,7 +124,7 @@ pub fn repair(storage: &impl Shelves, shelf: &str, dry_run: bool) -> Result<Repa
     let cursors = journal.cursors_found == Found::Damaged;
     let on_shelf = cursors || !segments.is_empty();
     let mut repaired = Repaired {
-        lost: before.lost(),
+        lost: before.missing(),
         changes: Vec::new(),
         cursors,
         shelf: on_shelf.then(|| shelf.to_owned()),
