@@ -9,10 +9,11 @@ use std::process::ExitCode;
 pub(super) fn check(place: &Place) -> Result<ExitCode> {
     let source = Source::open(place)?;
     let journal = source.inspection()?;
-    let report = journal.read(source.reading(true), |_, _| ControlFlow::Continue(()));
+    let mut report = journal.read(source.reading(true), |_, _| ControlFlow::Continue(()));
+    report.findings.extend(journal.plan_findings(&report));
     for finding in &report.findings {
         let line = line(finding);
-        if finding.what.is_damage() { complain(&line) } else { say(&line) }
+        if finding.what.is_fault() { complain(&line) } else { say(&line) }
     }
     source.tell_if_taken();
     let path = place.folder.display();
@@ -23,9 +24,9 @@ pub(super) fn check(place: &Place) -> Result<ExitCode> {
         report.bytes
     );
     let unreadable = report.unreadable().count() as u64;
-    let damages = report.damages().filter(|finding| !finding.what.is_unreadable());
-    let (places, bytes) =
-        damages.fold((0, 0), |(places, bytes), finding| (places + 1, bytes + finding.bytes));
+    let faults = report.findings.iter().filter(|finding| finding.what.is_fault());
+    let known = faults.filter(|finding| !finding.what.is_unreadable());
+    let (places, bytes) = known.fold((0, 0), |(places, bytes), finding| (places + 1, bytes + finding.bytes));
     if places > 0 {
         let lost = count(report.lost().count(), "frame");
         complain(&format!(

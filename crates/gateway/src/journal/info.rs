@@ -9,7 +9,7 @@ use forebay_pipeline::journal::offline::inspect::{Report, SegmentFound};
 use forebay_pipeline::journal::offline::runs::Runs;
 use forebay_pipeline::journal::segment;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -83,7 +83,7 @@ struct Told<'t> {
     contents: &'t Contents,
     cursors: &'t Cursors,
     found: Found,
-    stored_plans: &'t BTreeSet<u32>,
+    stored_plans: &'t BTreeMap<u32, u64>,
     given_up: &'t Runs,
     cursors_error: Option<&'t str>,
 }
@@ -153,7 +153,7 @@ impl Told<'_> {
             .iter()
             .map(|(number, plan)| {
                 json!({"plan": number, "frames": plan.frames, "first": plan.first, "last": plan.last,
-                    "stored": self.stored_plans.contains(number)})
+                    "stored": self.stored_plans.contains_key(number)})
             })
             .collect();
         json!({
@@ -171,7 +171,7 @@ impl Told<'_> {
             "cursors": self.cursors_state(),
             "sinks": sinks,
             "plans": plans,
-            "stored_plans": self.stored_plans,
+            "stored_plans": self.stored_plans.keys().collect::<Vec<_>>(),
             "given_up_frames": self.given_up.count(),
             "damaged_places": self.damaged_places(),
             "unreadable": report.unreadable().map(|finding| &finding.file).collect::<Vec<_>>(),
@@ -227,13 +227,13 @@ impl Told<'_> {
     }
 
     fn plan_rows(&self, row: impl Fn(&str, &str)) {
-        for number in self.stored_plans {
+        for number in self.stored_plans.keys() {
             let used = self.contents.plans.get(number);
             let used = used.map_or_else(|| "no frame refers to it".to_owned(), under);
             row("plan", &format!("{number}: {used}"));
         }
         for (number, plan) in &self.contents.plans {
-            if !self.stored_plans.contains(number) {
+            if !self.stored_plans.contains_key(number) {
                 row("plan", &format!("{number}: is not there; {}", under(plan)));
             }
         }

@@ -46,9 +46,8 @@ impl Plans {
         let mut stored = BTreeMap::new();
         for (name, len) in storage.list()? {
             let Some(plan) = number_of(&name) else { continue };
-            let read = storage.read(&name, 0, len.min(MAX_PLAN_BYTES) as usize);
-            let text =
-                read.map_err(|error| io::Error::new(error.kind(), format!("{name} (kept routes): {error}")))?;
+            let text = read(storage, &name, len)
+                .map_err(|error| io::Error::new(error.kind(), format!("{name} (kept routes): {error}")))?;
             stored.insert(plan, Stored { text, rules: None });
         }
         Ok(Self { stored: Mutex::new(stored) })
@@ -125,13 +124,20 @@ impl Plans {
     }
 }
 
+/// The text of a kept route table of `len` bytes.
+pub(super) fn read(storage: &impl Storage, name: &str, len: u64) -> io::Result<Vec<u8>> {
+    storage.read(name, 0, len.min(MAX_PLAN_BYTES) as usize)
+}
+
+/// The rules that such a text says, or why it says none.
+pub(super) fn understand(text: &[u8], ledger: &Ledger) -> Result<Rules, String> {
+    let config = serde_json::from_slice::<RulesConfig>(text).map_err(|error| error.to_string())?;
+    Rules::restore(&config, ledger)
+        .map_err(|faults| faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("; "))
+}
+
 fn restore(text: &[u8], plan: u32, ledger: &Ledger) -> Option<Arc<Rules>> {
-    let config = serde_json::from_slice::<RulesConfig>(text).map_err(|error| error.to_string());
-    let rules = config.and_then(|config| {
-        Rules::restore(&config, ledger)
-            .map_err(|faults| faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("; "))
-    });
-    rules
+    understand(text, ledger)
         .inspect_err(|reason| tracing::error!(plan, %reason, "kept routes cannot be read"))
         .ok()
         .map(Arc::new)

@@ -15,7 +15,7 @@ use crate::journal::plans;
 use crate::journal::segment::{self, Position, SEGMENT_HEAD_BYTES};
 use crate::journal::storage::Storage;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
 
@@ -62,6 +62,8 @@ pub struct Report {
     pub bytes: u64,
     /// Sound frames.
     pub frames: u64,
+    /// The route tables that these name, and how many frames each.
+    pub plans: BTreeMap<u32, u64>,
     /// One above the last sound frame, and above every number that a cursor speaks of.
     pub end: u64,
 }
@@ -91,18 +93,18 @@ impl Report {
 /// A journal that is looked at.
 #[derive(Debug)]
 pub struct Inspection<'s, S> {
-    storage: &'s S,
+    pub(super) storage: &'s S,
     /// Number in the name, and bytes.
     files: Vec<(u64, u64)>,
-    cursors_len: u64,
+    pub(super) cursors_len: u64,
     /// What each sink has finished.
     pub cursors: Cursors,
     /// Whether that could be read.
     pub cursors_found: Found,
     /// Why the storage did not give it, if it did not.
     pub cursors_error: Option<String>,
-    /// The route tables that are stored beside the frames.
-    pub plans: BTreeSet<u32>,
+    /// The route tables that are stored beside the frames, and the bytes of each.
+    pub plans: BTreeMap<u32, u64>,
     /// Numbers of frames that an earlier repair found to be lost; they are no damage any more.
     pub given_up: Runs,
 }
@@ -128,7 +130,7 @@ impl<'s, S: Storage> Inspection<'s, S> {
         if files.is_empty() && cursors_found == Found::Missing {
             return Ok(None);
         }
-        let plans = listed.iter().filter_map(|(name, _)| plans::number_of(name)).collect();
+        let plans = listed.iter().filter_map(|(name, len)| Some((plans::number_of(name)?, *len))).collect();
         let cursors_len = listed.iter().find(|(name, _)| name == cursors::NAME).map_or(0, |(_, len)| *len);
         Ok(Some(Self { storage, files, cursors_len, cursors, cursors_found, cursors_error, plans, given_up }))
     }
@@ -147,17 +149,14 @@ impl<'s, S: Storage> Inspection<'s, S> {
             expected: if self.cursors_found == Found::Sound { low } else { first },
             report: Report::default(),
         };
-        if self.cursors_found == Found::Damaged {
-            let what = self.cursors_error.clone().map_or(What::Cursors, What::Unreadable);
-            reader.finding(cursors::NAME.to_owned(), 0..self.cursors_len, what, Runs::default());
+        if (0..self.files.len()).all(|at| reader.segment(at).is_continue()) {
+            reader.end();
         }
-        for at in 0..self.files.len() {
-            if reader.segment(at).is_break() {
-                return reader.report;
-            }
-        }
-        reader.end();
-        reader.report
+        let mut report = reader.report;
+        let oldest = report.segments.iter().find_map(|segment| segment.first);
+        let of_cursors = self.cursors_finding(oldest);
+        report.findings.splice(0..0, of_cursors);
+        report
     }
 
     /// Numbers among these that somebody still waits for, as far as can be known.
@@ -298,6 +297,7 @@ impl<S: Storage, F: FnMut(Position, &Frame) -> ControlFlow<()>> Reader<'_, '_, S
             self.finding(name, range, What::Body { number, bad }, Runs::from(number..number + 1));
             return ControlFlow::Continue(());
         }
+        *self.report.plans.entry(frame.head.label.plan).or_default() += 1;
         found.frames += 1;
         found.first.get_or_insert(number);
         found.last = Some(number);

@@ -165,7 +165,7 @@ fn read(journal: &Inspection<'_, impl Storage>) -> Report {
 
 /// The segments that cannot stay as they are.
 fn to_change(report: &Report) -> Vec<SegmentFound> {
-    let is_in_file = |what: &What| what.is_damage() && !matches!(what, What::Missing | What::Cursors);
+    let is_in_file = |what: &What| what.is_damage() && !matches!(what, What::Missing | What::Cursors { .. });
     let names: BTreeSet<&str> = report
         .findings
         .iter()
