@@ -340,6 +340,41 @@ fn what_cannot_be_read_is_no_loss_and_refuses_the_start() {
     assert_eq!(files(&scene.journal()), before);
 }
 
+/// `archive` is owed something and not configured; its name is misspelled.
+#[test]
+fn names_to_abandon_that_mean_nothing_are_told() {
+    let scene = Scene::set();
+    let configure = |abandon: &str| {
+        let config = format!(
+            "acknowledge: durable\njournal: {{path: journal, abandon: [{abandon}]}}\n\
+             receivers: {{json: {{listen: '127.0.0.1:0'}}}}\nsinks: {{es: {{type: blackhole}}}}\n\
+             routes: [{{name: all, to: [es], index: all}}]\nadmin: {{listen: '127.0.0.1:0'}}\ndead_letters: {{path: letters}}\n"
+        );
+        fs::write(scene.folder.path().join("forebay.yaml"), config).unwrap();
+    };
+    let run = |args: &[&str]| {
+        let mut command = Command::new(gateway::binary().unwrap());
+        let output = command.current_dir(scene.folder.path()).args(args).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    configure("archiv, else");
+    let meant = "journal.abandon: the journal in journal knows no sink `archiv`: did you mean `archive`?";
+    let (code, told) = run(&["check", "forebay.yaml"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains(&format!("forebay.yaml: warning: {meant}\n")), "{told}");
+    assert!(told.contains("knows no sink `else`: nothing is held for it, and its name can go\n"), "{told}");
+    let (code, told) = run(&["run", "--config", "forebay.yaml"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("\"level\":\"WARN\"") && told.contains(meant), "{told}");
+    assert!(told.contains("sinks that are not configured: `archive` (30 requests)"), "{told}");
+    configure("archive");
+    assert_eq!(run(&["check", "forebay.yaml"]), (Some(0), String::new()));
+    configure("archive, es");
+    let (code, told) = run(&["check", "forebay.yaml"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("journal.abandon[1]: `es` is a sink, so nothing is given up"), "{told}");
+}
+
 #[test]
 fn a_torn_tail_is_no_damage() {
     let scene = Scene::set();

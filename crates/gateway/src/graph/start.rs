@@ -2,6 +2,7 @@
 
 use super::letters::Letters;
 use super::{Blueprint, Graph, Live, Reloads, Running};
+use crate::journal::unknown_abandoned;
 use crate::memory;
 use crate::receivers;
 use crate::settings::Settings;
@@ -151,7 +152,13 @@ async fn open_journal(
     let (config, budget, ledger) = (config.clone(), Arc::clone(budget), Arc::clone(ledger));
     let started = std::time::Instant::now();
     let place = config.path.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || Service::open(&config, &sinks, budget, ledger)).await?;
+    let open = move || {
+        for warning in unknown_abandoned(&config, &sinks) {
+            tracing::warn!("{warning}");
+        }
+        Service::open(&config, &sinks, budget, ledger)
+    };
+    let opened = tokio::task::spawn_blocking(open).await?;
     let (journal, found) = opened.with_context(|| format!("the journal in {place}"))?;
     let log = &found.log;
     tracing::info!(

@@ -1,9 +1,12 @@
 //! `forebay journal`: what lies in a disk journal that no gateway has open, and what to do when it is damaged.
 
+mod abandoned;
 mod check;
 mod export;
 mod info;
 mod repair;
+
+pub use abandoned::unknown_abandoned;
 
 use crate::terminal::complain;
 use anyhow::{Context as _, Result, bail};

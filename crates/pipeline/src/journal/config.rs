@@ -25,7 +25,8 @@ pub struct JournalConfig {
     /// Whether bodies are compressed on disk: less disk for more CPU.
     pub compression: Compression,
     /// Names of sinks that were removed from the configuration, or renamed, while the journal still held data for them: that data is
-    /// given up, and counted in the log. Without its name here, such a sink keeps Forebay from starting.
+    /// given up, and counted in the log. Without its name here, such a sink keeps Forebay from starting, and a reload from removing it. A name that
+    /// is a sink's is refused; one that the journal does not know is told in the log. A reload takes a change of these names on.
     pub abandon: Vec<String>,
 }
 
