@@ -113,7 +113,7 @@ pub struct DrainSettings {
     /// How long requests are still taken after the signal, so that load balancers notice.
     pub door_open: Period,
     /// How long, from the closing of the door, what was taken may be on its way. What is left then is abandoned: its clients
-    /// were never told success.
+    /// are told to try again.
     pub deadline: Period,
 }
 
