@@ -83,6 +83,8 @@ struct Segment {
     end: u64,
     /// Bytes up to the end of its last good frame.
     len: u64,
+    /// The route tables that its frames name; also those of frames that were given up.
+    plans: BTreeSet<u32>,
 }
 
 impl Segment {
@@ -164,7 +166,7 @@ impl<S: Storage> Log<S> {
                 empty.push(name);
                 continue;
             }
-            segments.push_back(Segment { base: *base, end: next, len: scan.len });
+            segments.push_back(Segment { base: *base, end: next, len: scan.len, plans: scan.plans });
         }
         for name in empty {
             // Nothing of it was ever answered for, or nothing is left.
@@ -206,6 +208,11 @@ impl<S: Storage> Log<S> {
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// The route tables that the segments' frames name.
+    pub fn plans(&self) -> BTreeSet<u32> {
+        self.segments.iter().flat_map(|segment| &segment.plans).copied().collect()
     }
 
     /// The segments, as far as they are durable.
@@ -272,6 +279,7 @@ impl<S: Storage> Log<S> {
                 [&head[..], receiver, stored, frame::padding(receiver.len(), stored.len(), *spare)]
             })
             .collect();
+        segment.plans.extend(entries.iter().map(|entry| entry.label.plan));
         if let Err(error) = writer.appender.append_parts(&parts) {
             self.give_up();
             return Err(error.into());
@@ -357,7 +365,7 @@ impl<S: Storage> Log<S> {
         }
         let synced_len = SEGMENT_HEAD_BYTES as u64;
         self.writer = Some(Writer { appender, salt, synced: base, synced_len });
-        self.segments.push_back(Segment { base, end: base, len: synced_len });
+        self.segments.push_back(Segment { base, end: base, len: synced_len, plans: BTreeSet::new() });
         Ok(())
     }
 

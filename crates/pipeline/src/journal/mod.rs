@@ -28,6 +28,7 @@ use frame::Frame;
 use log::{AppendError, Entry, Log, LogConfig, Recovered};
 use parking_lot::Mutex;
 use segment::Position;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -176,6 +177,11 @@ impl<S: Storage> Journal<S> {
     /// The segments, as far as they are durable.
     pub fn extents(&self) -> Vec<Extent> {
         self.log.extents()
+    }
+
+    /// Of [`Log::plans`].
+    pub fn plans(&self) -> BTreeSet<u32> {
+        self.log.plans()
     }
 
     /// Of [`Log::has_room`].

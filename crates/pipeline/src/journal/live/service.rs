@@ -106,10 +106,8 @@ impl Service {
         if !orphans.is_empty() {
             return Err(JournalError::Orphans(orphans));
         }
-        if opened.log.frames == 0 {
-            plans.clear(&*storage);
-        }
         plans.expect(&opened.log.plans, &ledger);
+        let plans = Arc::new(plans);
         let published = Published { extents: journal.extents(), end: journal.next(), taps: Vec::new() };
         let published = Arc::new(Mutex::new(published));
         let stats = Arc::new(JournalStats::default());
@@ -118,6 +116,7 @@ impl Service {
         let (cursors, first) = (journal.cursors(), journal.first());
         let writer = Writer {
             journal,
+            plans: Arc::clone(&plans),
             tasks: received,
             published: Arc::clone(&published),
             stats: Arc::clone(&stats),
@@ -134,7 +133,7 @@ impl Service {
             tasks,
             published,
             cursors,
-            plans: Arc::new(plans),
+            plans,
             stats,
             budget,
             ledger,
