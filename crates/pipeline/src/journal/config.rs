@@ -15,9 +15,11 @@ use std::time::Duration;
 pub struct JournalConfig {
     /// Its folder, for this process alone, on a disk that survives what the data is to survive. Default `./forebay-data/journal`.
     pub path: PathBuf,
-    /// Most bytes on disk. When they are used up, clients are told to try again until sinks have caught up. Default `4GiB`.
+    /// Most bytes on disk, at least twice `segment_bytes`. When they are used up, clients are told to try again until sinks have caught up. Default
+    /// `4GiB`.
     pub max_bytes: ByteSize,
-    /// Size of one file. A file is removed when every sink has all of it, so smaller files are freed sooner. Default `64MiB`.
+    /// Size of one file, from `1MiB` to `1GiB`. A file is removed when every sink has all of it, so smaller files are freed sooner. Default
+    /// `64MiB`.
     pub segment_bytes: ByteSize,
     /// Requests that come within this time after a sync are made durable together by the next one; one that comes later is synced at
     /// once. Longer spares the disk and the CPU, and clients wait longer. At most `1s`. Default `10ms`.
