@@ -2,6 +2,7 @@
 
 use super::letters::Letters;
 use super::{Blueprint, Graph, Live, Reloads, Running};
+use crate::journal::unknown_abandoned;
 use crate::memory;
 use crate::receivers;
 use crate::settings::Settings;
@@ -151,7 +152,13 @@ async fn open_journal(
     let (config, budget, ledger) = (config.clone(), Arc::clone(budget), Arc::clone(ledger));
     let started = std::time::Instant::now();
     let place = config.path.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || Service::open(&config, &sinks, budget, ledger)).await?;
+    let open = move || {
+        for warning in unknown_abandoned(&config, &sinks) {
+            tracing::warn!("{warning}");
+        }
+        Service::open(&config, &sinks, budget, ledger)
+    };
+    let opened = tokio::task::spawn_blocking(open).await?;
     let (journal, found) = opened.with_context(|| format!("the journal in {place}"))?;
     let log = &found.log;
     tracing::info!(
@@ -168,9 +175,10 @@ async fn open_journal(
     for (sink, frames) in &found.lost {
         tracing::error!(sink, requests = frames, "requests in the journal are damaged and lost to this sink");
     }
-    if log.skipped_bytes > 0 || log.bad_heads > 0 || !log.unreadable.is_empty() {
+    if log.skipped_bytes > 0 || log.bad_heads > 0 {
         tracing::error!(
-            skipped_bytes = log.skipped_bytes, bad_heads = log.bad_heads, unreadable = ?log.unreadable,
+            skipped_bytes = log.skipped_bytes,
+            bad_heads = log.bad_heads,
             "the journal is damaged; what is sound of it is delivered"
         );
     }

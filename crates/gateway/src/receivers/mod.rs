@@ -51,6 +51,8 @@ pub use otlp::OtlpConfig;
 const WINDOW_SHARE: usize = 4;
 /// The largest `max_request_bytes`. An index of records counts in 32 bits.
 const MAX_REQUEST_BYTES: u64 = 1 << 30;
+/// How long clients that are told to try again, at the end of the drain, may take to hear it.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// How long connections that were cut may take to notice.
 const CUT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -169,6 +171,8 @@ pub struct Started {
     connections: Vec<Connections>,
     handlers: Handlers,
     health: HealthReporter,
+    /// Requests under way are refused.
+    ending: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -189,11 +193,12 @@ struct House<'h> {
     acknowledge: Acknowledge,
     intake: &'h Arc<Intake>,
     ledger: &'h Ledger,
+    ending: &'h CancellationToken,
 }
 
 impl House<'_> {
     fn endpoint(&self, name: &str, bounds: Bounds) -> Endpoint {
-        Endpoint::new(Arc::clone(self.intake), self.ledger.door(name), bounds)
+        Endpoint::new(Arc::clone(self.intake), self.ledger.door(name), bounds, self.ending.clone())
     }
 
     fn otlp_grpc(&self, health: &HealthReporter) -> Option<OtlpGrpc> {
@@ -241,7 +246,8 @@ pub async fn start(
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
     let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
-    let house = House { config, acknowledge, intake: &intake, ledger };
+    let ending = CancellationToken::new();
+    let house = House { config, acknowledge, intake: &intake, ledger, ending: &ending };
     let health = HealthReporter::new();
     let handlers = Handlers {
         otlp_grpc: house.otlp_grpc(&health).map(Swap::new),
@@ -257,6 +263,7 @@ pub async fn start(
         connections: Vec::new(),
         handlers,
         health,
+        ending,
         cut: signals.cut.clone(),
     };
     let bounds =
@@ -296,7 +303,7 @@ impl Started {
     /// Has requests from now on answered as `config` says; those under way are finished as they began. Addresses and bounds on
     /// connections stay.
     pub fn adopt(&self, config: &Receivers, acknowledge: Acknowledge, intake: &Arc<Intake>, ledger: &Ledger) {
-        let house = House { config, acknowledge, intake, ledger };
+        let house = House { config, acknowledge, intake, ledger, ending: &self.ending };
         if let (Some(swap), Some(handler)) = (&self.handlers.otlp_grpc, house.otlp_grpc(&self.health)) {
             swap.put(handler);
         }
@@ -321,8 +328,8 @@ impl Started {
         self.health.set_service_status("", ServingStatus::NotServing).await;
     }
 
-    /// Waits, after `shutdown`, until every connection has ended. What is left after `deadline` is cut: its clients have
-    /// no answer, so they send again. Returns whether nothing had to be cut.
+    /// Waits, after `shutdown`, until every connection has ended. What is under way after `deadline` is refused in its protocol's
+    /// retryable way, and a connection that does not end with that is cut. Returns whether nothing had to be refused or cut.
     pub async fn closed(&self, deadline: Duration) -> bool {
         self.fail_health().await;
         // A watch on the service never ends by itself, and would hold its connection to the deadline.
@@ -330,12 +337,23 @@ impl Started {
         if timeout(deadline, self.ended()).await.is_ok() {
             return true;
         }
-        let open: usize = self.connections.iter().map(Connections::open).sum();
-        tracing::warn!(connections = open, "connections were cut at the end of the drain");
+        tracing::warn!(
+            connections = self.open(),
+            "the time to drain is up: clients that wait are told to try again"
+        );
+        self.ending.cancel();
+        if timeout(REFUSED_WITHIN, self.ended()).await.is_ok() {
+            return false;
+        }
+        tracing::warn!(connections = self.open(), "connections were cut at the end of the drain");
         self.cut.cancel();
         // They only have to notice; the answer is known.
         let _ = timeout(CUT_WITHIN, self.ended()).await;
         false
+    }
+
+    fn open(&self) -> usize {
+        self.connections.iter().map(Connections::open).sum()
     }
 
     async fn ended(&self) {

@@ -81,7 +81,7 @@ impl OtlpGrpc {
         let coding = message_coding(request.headers())?;
         self.endpoint.has_room()?;
         let mut chunks = Chunks::new(request.into_body(), self.endpoint.bounds.body_timeout);
-        let read = self.read_message(&mut chunks, coding).await;
+        let read = self.endpoint.unless_ending(self.read_message(&mut chunks, coding)).await;
         self.endpoint.door.count_bytes(chunks.received());
         let message = self.endpoint.request(read?);
         visit.counted();

@@ -95,8 +95,8 @@ pub struct AdminSettings {
 }
 
 /// Whether a changed configuration is taken on without a signal. SIGHUP always does it. A file with a fault, or that changes what
-/// only a restart can change (addresses, `journal`, `dead_letters`, `limits.memory`, `admin`, `runtime`, `log`), changes nothing, and the
-/// log says why.
+/// only a restart can change (addresses, `journal` but for `journal.abandon`, `dead_letters`, `limits.memory`, `admin`, `runtime`, `log`), changes
+/// nothing, and the log says why.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReloadSettings {
@@ -113,7 +113,7 @@ pub struct DrainSettings {
     /// How long requests are still taken after the signal, so that load balancers notice.
     pub door_open: Period,
     /// How long, from the closing of the door, what was taken may be on its way. What is left then is abandoned: its clients
-    /// were never told success.
+    /// are told to try again.
     pub deadline: Period,
 }
 

@@ -1,8 +1,9 @@
 //! How connections end: half requests, slow ones, old age, the drain.
 
-use super::raw::{Wire, once};
+use super::raw::{Wire, call, frame, once};
 use super::*;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use tonic_types::StatusExt as _;
 
 const HALF: &str = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"a\":";
 
@@ -143,13 +144,51 @@ async fn a_connection_on_which_nothing_was_asked_does_not_hold_up_the_drain() {
 }
 
 #[tokio::test]
-async fn what_outlives_the_drain_is_cut_and_was_told_nothing() {
+async fn what_outlives_the_drain_is_told_to_try_again() {
     let house = house(Mood::Hangs).await;
     let mut wire = Wire::connect(house.json()).await;
     wire.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
-    eventually("the record is owed", || house.door("json").admitted() == 1).await;
+    let mut half = Wire::connect(house.http()).await;
+    half.send("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 9\r\n\r\nhalf").await;
+    let grpc = house.grpc();
+    let message = frame(0, &logs(3).encode_to_vec());
+    let called = forebay_pipeline::task::spawn("client", async move {
+        call(grpc, super::grpc::EXPORT, &[("content-type", "application/grpc")], message).await
+    });
+    let is_owed = || house.door("json").admitted() == 1 && house.door("otlp_grpc").admitted() == 3;
+    eventually("the records are owed", is_owed).await;
+    house.shutdown.cancel();
+    assert!(!house.started.closed(Duration::from_millis(200)).await);
+    for (wire, said) in
+        [(&mut wire, "before the records were delivered"), (&mut half, "before the request is here")]
+    {
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, 503);
+        assert!(
+            answer.head.contains("retry-after: 1") && answer.head.contains("connection: close"),
+            "{answer:?}"
+        );
+        assert!(String::from_utf8_lossy(&answer.body).contains(said), "{answer:?}");
+        assert!(wire.is_closed().await);
+    }
+    let status = called.await.unwrap().status.unwrap();
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    assert!(status.get_details_retry_info().is_some(), "{status:?}");
+    for receiver in ["json", "otlp_http", "otlp_grpc"] {
+        assert_eq!(house.told(receiver), [0, 1, 0, 0], "{receiver}");
+    }
+}
+
+/// A connection that has only begun to speak, and whose client has no answer to wait for, does not end by itself.
+#[tokio::test]
+async fn a_connection_that_does_not_end_is_cut() {
+    let house = house_with(Mood::Delivers, MIB, |_| ()).await;
+    let mut wire = Wire::connect(house.grpc()).await;
+    wire.send("PRI * HT").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
     house.shutdown.cancel();
     assert!(!house.started.closed(Duration::from_millis(100)).await);
-    assert_eq!(house.told("json"), [0, 0, 0, 1]);
-    assert!(wire.is_closed().await);
+    // The server's own preface comes first.
+    let ends = async { while !wire.is_closed().await {} };
+    tokio::time::timeout(Duration::from_secs(5), ends).await.unwrap();
 }
