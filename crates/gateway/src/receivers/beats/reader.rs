@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 
-/// What is read at once from the socket. No lease counts it.
-const READ_BYTES: usize = 64 << 10;
+/// What is read at once from the socket, in bytes. As much again may wait to be taken.
+pub const READ_BYTES: usize = 64 << 10;
 /// A batch is admitted when it has this many bytes, though its window goes on: events that are safe are then acknowledged early.
 const BATCH_BYTES: usize = 1 << 20;
 /// What one event adds to its own bytes at most: a line break, and what stands for an empty one.

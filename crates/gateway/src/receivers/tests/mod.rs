@@ -137,8 +137,10 @@ async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receiver
     }];
     let intake = Arc::new(Intake::new(rules, outlets, Arc::default(), budget));
     let shutdown = CancellationToken::new();
+    let connections = Budget::new(64 * MIB);
+    let (acknowledge, closing) = (Acknowledge::default(), shutdown.clone());
     let started =
-        start(&config, Acknowledge::default(), Arc::clone(&intake), &ledger, shutdown.clone()).await.unwrap();
+        start(&config, acknowledge, Arc::clone(&intake), &ledger, connections, closing).await.unwrap();
     House { started, ledger, intake, gate, shutdown, _letters: letters }
 }
 
@@ -251,6 +253,7 @@ async fn an_address_that_is_taken_is_named() {
         Acknowledge::default(),
         Arc::clone(&house.intake),
         &house.ledger,
+        Budget::new(MIB),
         CancellationToken::new(),
     )
     .await
