@@ -3,6 +3,7 @@
 use super::super::answer::{Fault, Kind};
 use super::super::buffer::{Buffer, Payload};
 use super::super::endpoint::Endpoint;
+use super::super::gather::Gathered;
 use super::super::inflate;
 use bytes::{Buf as _, BytesMut};
 use forebay_pipeline::wire::lumberjack::{Events, Head, Violation, write_line};
@@ -136,7 +137,7 @@ impl<'e, R: AsyncRead + Unpin> Reader<'e, R> {
 
     /// The next `len` bytes.
     async fn payload(&mut self, len: usize) -> Result<Payload, Fault> {
-        let mut payload = Buffer::with_capacity(self.endpoint.budget(), len.min(READ_BYTES), len)?;
+        let mut payload = Gathered::of_len(self.endpoint.budget(), len)?;
         while payload.len() < len {
             if self.buffer.is_empty() {
                 self.fill().await?;
