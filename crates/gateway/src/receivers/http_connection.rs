@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 /// Most calls at once on one connection.
@@ -92,6 +93,8 @@ impl<H: Handler> Server<H> {
             async move {
                 if let Err(no_room) = &room {
                     request.extensions_mut().insert(*no_room);
+                    // It is refused at once, and whoever is to be told to go must hear of it first.
+                    yield_now().await;
                 }
                 let response = handler.handle(request).await;
                 drop((call, room));
