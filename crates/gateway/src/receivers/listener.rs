@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionConfig {
     /// Most connections at once. At the limit, no further one is accepted until one leaves: it waits in the kernel's queue.
-    /// Lower it where memory is scarce; raise it for many thousands of clients.
+    /// How many there is memory for is another matter: see `limits.memory`. Raise both for many thousands of clients.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max: u32,
     /// A connection of this age (give or take 10 %) is told to go: GOAWAY in HTTP/2, `Connection: close` in HTTP/1.1.
