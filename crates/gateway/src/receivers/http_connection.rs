@@ -72,10 +72,10 @@ impl<H: Handler> Serve for Server<H> {
     async fn serve(&self, stream: TcpStream, spoken: Spoken) {
         let spoken = if self.protocol == Protocol::Http2 { Spoken::Http2 } else { spoken };
         match self.overhead.http(spoken) {
-            Ok((_lease, width)) => self.attend(stream, width, None).await,
+            Ok((_lease, width)) => Box::pin(self.attend(stream, width, None)).await,
             Err(exhausted) => {
                 if let Some(_turn) = self.overhead.turn_away().await {
-                    self.attend(stream, Width::NARROW, Some(NoRoom(exhausted))).await;
+                    Box::pin(self.attend(stream, Width::NARROW, Some(NoRoom(exhausted)))).await;
                 }
             }
         }

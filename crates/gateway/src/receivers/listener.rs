@@ -107,7 +107,8 @@ pub trait Serve: Send + Sync + 'static {
     fn signals(&self) -> &Signals;
     /// What its connections take beside payloads.
     fn overhead(&self) -> &Overhead;
-    /// Serves one whose client has begun to speak, until it ends. `spoken` is what it speaks, if that is HTTP.
+    /// Serves one whose client has begun to speak, until it ends. What it needs for that belongs on the heap: a silent connection must take
+    /// little. `spoken` is what it speaks, if that is HTTP.
     fn serve(&self, stream: TcpStream, spoken: Spoken) -> impl Future<Output = ()> + Send;
 
     /// Waits until a connection has to be told to go: it is of age, or all are to end.
@@ -217,8 +218,7 @@ async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server
                     planted::pass("connection");
                     let _place = place;
                     if let Some(spoken) = begins_to_speak(&stream, &*server).await {
-                        // On the heap, and only now: a silent connection takes little.
-                        Box::pin(server.serve(stream, spoken)).await;
+                        server.serve(stream, spoken).await;
                     }
                 });
             }

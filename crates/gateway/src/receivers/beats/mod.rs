@@ -135,10 +135,18 @@ impl Serve for Beats {
         &self.overhead
     }
 
-    /// Reads and acknowledges until the agent leaves, it breaks the protocol, or something of it cannot be taken. What was admitted by then is
-    /// still acknowledged. An agent for which there is no room is let go: it comes back.
+    /// An agent for which there is no room is let go: it comes back.
     async fn serve(&self, stream: TcpStream, _: Spoken) {
-        let Ok(_lease) = self.overhead.other(CONNECTION_BYTES) else { return };
+        if let Ok(_lease) = self.overhead.other(CONNECTION_BYTES) {
+            Box::pin(self.attend(stream)).await;
+        }
+    }
+}
+
+impl Beats {
+    /// Reads and acknowledges until the agent leaves, it breaks the protocol, or something of it cannot be taken. What was admitted by then is
+    /// still acknowledged.
+    async fn attend(&self, stream: TcpStream) {
         // Windows that have begun go the way that they began; the next one after a reload ends the connection.
         let endpoint = Arc::clone(&self.endpoint.read());
         let (read, mut write) = tokio::io::split(Lingering::new(stream));
@@ -161,9 +169,7 @@ impl Serve for Beats {
             () = self.signals.cut.cancelled() => {}
         }
     }
-}
 
-impl Beats {
     /// Reads windows and admits their events, until the agent leaves or is told to go.
     async fn read<'e>(
         &self,
