@@ -72,10 +72,10 @@ impl<H: Handler> Serve for Server<H> {
     async fn serve(&self, stream: TcpStream, spoken: Spoken) {
         let spoken = if self.protocol == Protocol::Http2 { Spoken::Http2 } else { spoken };
         match self.overhead.http(spoken) {
-            Ok((_lease, width)) => Box::pin(self.attend(stream, width, None)).await,
+            Ok((_lease, width)) => Box::pin(self.attend(stream, spoken, width, None)).await,
             Err(exhausted) => {
                 if let Some(_turn) = self.overhead.turn_away().await {
-                    Box::pin(self.attend(stream, Width::NARROW, Some(NoRoom(exhausted)))).await;
+                    Box::pin(self.attend(stream, spoken, Width::NARROW, Some(NoRoom(exhausted)))).await;
                 }
             }
         }
@@ -84,7 +84,7 @@ impl<H: Handler> Serve for Server<H> {
 
 impl<H: Handler> Server<H> {
     /// Answers calls until the connection ends. With `turned_away` it ends with its first calls, and they are refused in their protocol.
-    async fn attend(&self, stream: TcpStream, width: Width, turned_away: Option<NoRoom>) {
+    async fn attend(&self, stream: TcpStream, spoken: Spoken, width: Width, turned_away: Option<NoRoom>) {
         let calls = Arc::new(Calls::default());
         let service = service_fn(|mut request: Request<Incoming>| {
             let handler = Arc::clone(&self.handler);
@@ -101,7 +101,7 @@ impl<H: Handler> Server<H> {
                 Ok::<_, Infallible>(response)
             }
         });
-        let builder = self.builder(width);
+        let builder = self.builder(spoken, width);
         let connection = builder.serve_connection(TokioIo::new(Lingering::new(stream)), service);
         tokio::pin!(connection);
         tokio::select! {
@@ -139,7 +139,7 @@ impl<H: Handler> Server<H> {
         calls.one_under_way().await;
     }
 
-    fn builder(&self, width: Width) -> Builder<Tracked> {
+    fn builder(&self, spoken: Spoken, width: Width) -> Builder<Tracked> {
         let mut builder = Builder::new(Tracked);
         builder
             .http1()
@@ -155,9 +155,10 @@ impl<H: Handler> Server<H> {
             .max_header_list_size(MAX_HEADER_BYTES)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
-        match self.protocol {
-            Protocol::Http => builder,
-            Protocol::Http2 => builder.http2_only(),
+        // Only what its lease is for.
+        match spoken {
+            Spoken::Http1 => builder.http1_only(),
+            Spoken::Http2 => builder.http2_only(),
         }
     }
 }

@@ -28,7 +28,10 @@ use tokio_util::sync::CancellationToken;
 /// do not leave together.
 const AGE_JITTER: f64 = 0.1;
 /// How HTTP/2 begins (RFC 9113, 3.4). No method of HTTP/1.1 does.
-const PREFACE: &[u8] = b"PRI";
+const PREFACE: &[u8; PREFACE_BYTES] = b"PRI";
+const PREFACE_BYTES: usize = 3;
+/// How long to wait for more where fewer bytes have come.
+const TORN_PAUSE: Duration = Duration::from_millis(20);
 /// How long to wait after `accept` failed, mostly for a file descriptor, or while there is no memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -252,15 +255,24 @@ async fn begins_to_speak<S: Serve>(stream: &TcpStream, server: &S) -> Option<Spo
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
-    let mut first = [0; PREFACE.len()];
-    let peeked = tokio::select! {
-        peeked = timeout(server.config().idle_timeout.0, stream.peek(&mut first)) => peeked.ok()?.ok()?,
+    tokio::select! {
+        spoken = timeout(server.config().idle_timeout.0, first_words(stream)) => spoken.ok()?.ok()?,
         // Nothing was asked on it, so nobody is owed an answer.
-        () = server.signals().closing.cancelled() => return None,
-    };
-    // Torn bytes of HTTP/2 make a connection that is taken for HTTP/1.1, and so a narrow one.
-    let spoken = if first == *PREFACE { Spoken::Http2 } else { Spoken::Http1 };
-    (peeked > 0).then_some(spoken)
+        () = server.signals().closing.cancelled() => None,
+    }
+}
+
+/// What a client speaks, by its first bytes; `None` if there are none.
+async fn first_words(stream: &TcpStream) -> io::Result<Option<Spoken>> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut first).await? {
+            0 => return Ok(None),
+            PREFACE_BYTES if first == *PREFACE => return Ok(Some(Spoken::Http2)),
+            few if few < PREFACE_BYTES && PREFACE.starts_with(&first[..few]) => sleep(TORN_PAUSE).await,
+            _ => return Ok(Some(Spoken::Http1)),
+        }
+    }
 }
 
 impl ConnectionConfig {

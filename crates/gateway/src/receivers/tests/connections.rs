@@ -155,6 +155,28 @@ async fn a_call_without_memory_is_refused_and_the_connection_stays() {
 }
 
 #[tokio::test]
+async fn what_a_client_speaks_is_heard_even_if_its_first_bytes_are_torn() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let house = house(Mood::Delivers).await;
+    for (first, rest) in [("P", "RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), ("PR", "I * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
+    {
+        let mut stream = tokio::net::TcpStream::connect(house.http()).await.unwrap();
+        stream.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[3], 4, "SETTINGS: {frame:?}");
+    }
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send("P").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    wire.send("OST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
+    assert_eq!(wire.answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn the_drain_answers_what_is_under_way_and_takes_nothing_new() {
     let house = house(Mood::Hangs).await;
     let mut wire = Wire::connect(house.json()).await;
