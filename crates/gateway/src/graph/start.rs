@@ -22,6 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio_util::sync::CancellationToken;
 
+/// The part of the memory budget that is for what connections take beside payloads.
+const CONNECTIONS_SHARE: usize = 4;
 /// The part of the memory budget that requests leave to what a journal has to deliver.
 const JOURNAL_RESERVE_SHARE: usize = 8;
 
@@ -30,7 +32,7 @@ impl Blueprint {
     pub async fn start(self) -> anyhow::Result<Graph> {
         let Self { settings, sinks } = self;
         let ledger = Arc::new(Ledger::default());
-        let budget = budget(&settings);
+        let (budget, connections) = budgets(&settings);
         let dead_letters = Arc::new(
             DeadLetterDir::open(&settings.dead_letters)
                 .with_context(|| format!("dead letters in {}", settings.dead_letters.path.display()))?,
@@ -53,8 +55,10 @@ impl Blueprint {
         let closing = CancellationToken::new();
         let (receivers, acknowledge) = (&settings.receivers, settings.acknowledge);
         let ledger = &foundation.ledger;
-        let started =
-            receivers::start(receivers, acknowledge, Arc::clone(&intake), ledger, closing.clone()).await?;
+        let started = {
+            let (intake, closing) = (Arc::clone(&intake), closing.clone());
+            receivers::start(receivers, acknowledge, intake, ledger, connections, closing).await?
+        };
         let Foundation { ledger, budget, mint, journal, .. } = foundation;
         let live = Arc::new(RwLock::new(Arc::new(Live::new(intake, &running))));
         let (retiring, reloads) = (Vec::new(), Arc::new(Reloads::default()));
@@ -135,10 +139,12 @@ pub(super) fn keeper(letters: Option<&Letters>, directory: &Arc<DeadLetterDir>) 
     letters.map_or_else(|| Arc::clone(directory) as _, Letters::keeper)
 }
 
-/// The memory budget. With a journal a part of it is for what the journal has to deliver.
-fn budget(settings: &Settings) -> Arc<Budget> {
+/// The memory budget, in two parts: for payloads, and for connections. With a journal some of the first is for what the journal has to deliver.
+fn budgets(settings: &Settings) -> (Arc<Budget>, Arc<Budget>) {
     let limit = settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize());
-    Budget::with_reserve(limit, if settings.journal.is_some() { limit / JOURNAL_RESERVE_SHARE } else { 0 })
+    let reserve = if settings.journal.is_some() { limit / JOURNAL_RESERVE_SHARE } else { 0 };
+    let connections = limit / CONNECTIONS_SHARE;
+    (Budget::with_reserve(limit - connections, reserve), Budget::new(connections))
 }
 
 /// Opens the journal and says what was found. It reads all of it, so it is kept away from the workers.

@@ -2,6 +2,7 @@
 
 use super::answer::{Fault, Kind, Taken};
 use super::buffer::Payload;
+use super::http_connection::NoRoom;
 use super::inflate;
 use super::read::Chunks;
 use crate::rate_limit::RateLimited;
@@ -111,6 +112,19 @@ impl Endpoint {
         Ok(self.intake.has_room(self.bounds.acknowledge, patience)?)
     }
 
+    /// The same, and turns a request away for which its connection has no memory.
+    ///
+    /// # Errors
+    /// `Busy`, to be sent again.
+    pub fn may_enter<B>(&self, request: &http::Request<B>) -> Result<(), Fault> {
+        match request.extensions().get() {
+            Some(NoRoom(exhausted)) => {
+                Err(Fault::new(Kind::Busy, format!("too many connections and calls: {exhausted}")))
+            }
+            None => self.has_room(),
+        }
+    }
+
     /// Reads a whole HTTP body and inflates it.
     ///
     /// # Errors
@@ -122,8 +136,9 @@ impl Endpoint {
         // A client that asks before it sends has not sent what could be forgotten.
         let asks = request.headers().contains_key(http::header::EXPECT);
         let is_http1 = request.version() < http::Version::HTTP_2;
+        let may_enter = self.may_enter(&request);
         let mut chunks = Chunks::new(request.into_body(), self.bounds.body_timeout);
-        let collected = match self.has_room() {
+        let collected = match may_enter {
             Ok(()) => self.unless_ending(chunks.collect(self.budget(), self.bounds.max_bytes)).await,
             Err(fault) => Err(fault),
         };

@@ -5,13 +5,17 @@ mod answer;
 mod beats;
 mod buffer;
 mod endpoint;
+mod gather;
+mod http_connection;
 mod inflate;
 mod json_http;
 mod linger;
 mod listener;
+mod mapped;
 mod otlp;
 mod otlp_grpc;
 mod otlp_http;
+mod overhead;
 mod read;
 mod reply;
 mod status;
@@ -24,8 +28,9 @@ use forebay_pipeline::admit::{Acknowledge, Intake};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::Ledger;
 use forebay_pipeline::rules::JsonRules;
+use http_connection::Protocol;
 use json_http::JsonHttp;
-use listener::{Listener, Protocol, Signals, Swap};
+use listener::{Listener, Signals, Swap};
 use otlp_grpc::OtlpGrpc;
 use otlp_http::OtlpHttp;
 use parking_lot::RwLock;
@@ -46,9 +51,8 @@ pub use beats::BeatsConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, ConnectionConfig, Connections};
 pub use otlp::OtlpConfig;
+pub use overhead::Overhead;
 
-/// Receive windows of all connections together stay under the budget divided by this.
-const WINDOW_SHARE: usize = 4;
 /// The largest `max_request_bytes`. An index of records counts in 32 bits.
 const MAX_REQUEST_BYTES: u64 = 1 << 30;
 /// How long clients that are told to try again, at the end of the drain, may take to hear it.
@@ -169,6 +173,7 @@ pub struct Started {
     pub json: Option<SocketAddr>,
     pub beats: Option<SocketAddr>,
     connections: Vec<Connections>,
+    overhead: Arc<Overhead>,
     handlers: Handlers,
     health: HealthReporter,
     /// Requests under way are refused.
@@ -225,7 +230,8 @@ impl House<'_> {
     }
 }
 
-/// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it.
+/// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it;
+/// `connections` is the budget for what connections take beside payloads.
 ///
 /// # Errors
 /// The first address that could not be bound. Then nothing is served.
@@ -234,6 +240,7 @@ pub async fn start(
     acknowledge: Acknowledge,
     intake: Arc<Intake>,
     ledger: &Ledger,
+    connections: Arc<Budget>,
     shutdown: CancellationToken,
 ) -> Result<Started, BindError> {
     let otlp = config.otlp.as_ref();
@@ -245,7 +252,7 @@ pub async fn start(
     let beats_listener = bind(BEATS, config.beats.as_ref().map(|beats| beats.listen)).await?;
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
-    let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
+    let overhead = Overhead::new(connections);
     let ending = CancellationToken::new();
     let house = House { config, acknowledge, intake: &intake, ledger, ending: &ending };
     let health = HealthReporter::new();
@@ -261,32 +268,33 @@ pub async fn start(
         json: json_listener.as_ref().map(|listener| listener.address),
         beats: beats_listener.as_ref().map(|listener| listener.address),
         connections: Vec::new(),
+        overhead: Arc::clone(&overhead),
         handlers,
         health,
         ending,
         cut: signals.cut.clone(),
     };
     let bounds =
-        |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&windows), signals.clone());
+        |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&overhead), signals.clone());
     let Handlers { otlp_grpc, otlp_http, json, beats } = &started.handlers;
     if let (Some((_, grpc)), Some(listener), Some(handler)) = (grpc, grpc_listener, otlp_grpc) {
-        let (config, windows, signals) = bounds(&grpc.connections);
+        let (config, overhead, signals) = bounds(&grpc.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve_http(Protocol::Http2, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http2, config, overhead, handler, signals));
     }
     if let (Some((_, http)), Some(listener), Some(handler)) = (http, http_listener, otlp_http) {
-        let (config, windows, signals) = bounds(&http.connections);
+        let (config, overhead, signals) = bounds(&http.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve_http(Protocol::Http, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http, config, overhead, handler, signals));
     }
     if let (Some(settings), Some(listener), Some(handler)) = (&config.json, json_listener, json) {
-        let (config, windows, signals) = bounds(&settings.connections);
+        let (config, overhead, signals) = bounds(&settings.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve_http(Protocol::Http, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http, config, overhead, handler, signals));
     }
     if let (Some(settings), Some(listener), Some(endpoint)) = (&config.beats, beats_listener, beats) {
-        let (config, _, signals) = bounds(&settings.connections);
-        let beats = Beats { endpoint: Arc::clone(endpoint), config, signals };
+        let (config, overhead, signals) = bounds(&settings.connections);
+        let beats = Beats { endpoint: Arc::clone(endpoint), config, overhead, signals };
         started.connections.push(listener.serve(beats));
     }
     Ok(started)
@@ -321,6 +329,11 @@ impl Started {
     /// The connections of each listener.
     pub fn connections(&self) -> &[Connections] {
         &self.connections
+    }
+
+    /// What all connections take beside payloads.
+    pub fn overhead(&self) -> &Arc<Overhead> {
+        &self.overhead
     }
 
     /// The gRPC health service says NOT_SERVING from now on, so that clients that ask it go elsewhere.

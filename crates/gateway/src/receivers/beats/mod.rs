@@ -10,6 +10,7 @@ use super::answer::Fault;
 use super::endpoint::{Bounds, Endpoint};
 use super::linger::Lingering;
 use super::listener::{ConnectionConfig, Serve, Signals};
+use super::overhead::{Overhead, Spoken};
 use acks::Pending;
 use forebay_pipeline::admit::Acknowledge;
 use forebay_pipeline::rules::JsonRules;
@@ -30,6 +31,8 @@ use tokio::time::{Instant, sleep};
 
 /// Batches of one connection that wait for their receipts. Beats keep two windows on their way, of some batches each.
 const MAX_PENDING: usize = 16;
+/// What a connection takes beside its events, in bytes: what was read and not taken yet, and its state.
+const CONNECTION_BYTES: usize = 2 * reader::READ_BYTES + (16 << 10);
 /// How often it is asked again whether there is room.
 const ROOM_EVERY: Duration = Duration::from_millis(50);
 
@@ -100,6 +103,7 @@ impl BeatsConfig {
 pub struct Beats {
     pub endpoint: Arc<RwLock<Arc<Endpoint>>>,
     pub config: ConnectionConfig,
+    pub overhead: Arc<Overhead>,
     pub signals: Signals,
 }
 
@@ -127,9 +131,22 @@ impl Serve for Beats {
         &self.signals
     }
 
+    fn overhead(&self) -> &Overhead {
+        &self.overhead
+    }
+
+    /// An agent for which there is no room is let go: it comes back.
+    async fn serve(&self, stream: TcpStream, _: Spoken) {
+        if let Ok(_lease) = self.overhead.other(CONNECTION_BYTES) {
+            Box::pin(self.attend(stream)).await;
+        }
+    }
+}
+
+impl Beats {
     /// Reads and acknowledges until the agent leaves, it breaks the protocol, or something of it cannot be taken. What was admitted by then is
     /// still acknowledged.
-    async fn serve(&self, stream: TcpStream) {
+    async fn attend(&self, stream: TcpStream) {
         // Windows that have begun go the way that they began; the next one after a reload ends the connection.
         let endpoint = Arc::clone(&self.endpoint.read());
         let (read, mut write) = tokio::io::split(Lingering::new(stream));
@@ -152,9 +169,7 @@ impl Serve for Beats {
             () = self.signals.cut.cancelled() => {}
         }
     }
-}
 
-impl Beats {
     /// Reads windows and admits their events, until the agent leaves or is told to go.
     async fn read<'e>(
         &self,

@@ -3,6 +3,7 @@
 use super::raw::{Wire, call, frame, once};
 use super::*;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use tonic::Code;
 use tonic_types::StatusExt as _;
 
 const HALF: &str = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"a\":";
@@ -108,6 +109,71 @@ async fn at_the_limit_a_connection_waits_until_one_leaves() {
     assert!(tokio::time::timeout(Duration::from_millis(150), second.as_mut()).await.is_err());
     drop(first);
     assert_eq!(second.await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_without_memory_is_told_to_come_back_and_let_go() {
+    let house = house(Mood::Delivers).await;
+    // Enough to be silent.
+    let crowd = house.crowd(10 << 10);
+    for (address, path) in [(house.json(), "POST /"), (house.http(), "POST /v1/logs")] {
+        let mut wire = Wire::connect(address).await;
+        let answer = wire.request(path, "content-type: application/x-protobuf\r\n", b"{}").await;
+        let status = if address == house.json() { 415 } else { 503 };
+        assert_eq!(answer.status, status, "{}", answer.head);
+        assert!(answer.head.contains("connection: close"), "{}", answer.head);
+        assert!(wire.is_closed().await);
+    }
+    let answer = once(house.json(), "POST /", "", b"{}").await;
+    assert_eq!((answer.status, answer.head.contains("retry-after: 1")), (503, true));
+    let mut client = LogsServiceClient::connect(format!("http://{}", house.grpc())).await.unwrap();
+    let status = client.export(logs(1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.get_details_retry_info().is_some());
+    assert_eq!([house.told("json"), house.told("otlp_grpc")], [[0, 1, 1, 0], [0, 1, 0, 0]]);
+    drop(crowd);
+    assert_eq!(once(house.json(), "POST /", "", b"{}").await.status, 200);
+    client.export(logs(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_without_memory_is_refused_and_the_connection_stays() {
+    let house = house(Mood::Delivers).await;
+    let mut client = LogsServiceClient::connect(format!("http://{}", house.grpc())).await.unwrap();
+    client.export(logs(1)).await.unwrap();
+    let others = house.connections.used();
+    let crowd = house.crowd(0);
+    let status = client.export(logs(1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.get_details_retry_info().is_some());
+    drop(crowd);
+    client.export(logs(1)).await.unwrap();
+    assert_eq!(house.told("otlp_grpc"), [2, 1, 0, 0]);
+    eventually("the call's memory is back", || house.connections.used() == others).await;
+    drop(client);
+    eventually("the connection's memory is back", || house.connections.used() < others).await;
+}
+
+#[tokio::test]
+async fn what_a_client_speaks_is_heard_even_if_its_first_bytes_are_torn() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let house = house(Mood::Delivers).await;
+    for (first, rest) in [("P", "RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), ("PR", "I * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
+    {
+        let mut stream = tokio::net::TcpStream::connect(house.http()).await.unwrap();
+        stream.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[3], 4, "SETTINGS: {frame:?}");
+    }
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send("P").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    wire.send("OST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
+    assert_eq!(wire.answer().await.status, 200);
 }
 
 #[tokio::test]
