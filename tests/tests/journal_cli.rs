@@ -27,6 +27,9 @@ const FIRST_ARRIVAL: i64 = 1_767_225_600_000_000_000;
 const CONFIG: LogConfig = LogConfig { segment_bytes: 1_000, max_bytes: 1 << 20, block_bytes: 8 };
 const SINKS: [&str; 2] = ["archive", "es"];
 const NANOS: i64 = 1_000_000_000;
+/// Routes as a journal keeps them.
+const PLAN: &str = r#"{"routes":[{"name":"all","to":["es","archive"],"index":"all"}],"route_mode":"first_match","promote":[],
+    "max_event_age":"720h","max_event_lead":"24h","max_records":1000,"max_record_bytes":100000,"json":{}}"#;
 
 /// A folder with a journal in `journal`.
 struct Scene {
@@ -74,7 +77,9 @@ impl Scene {
         journal.sync().unwrap();
         (0..5).chain([7]).for_each(|number| journal.finish("es", number));
         journal.checkpoint().unwrap();
-        fs::write(scene.journal().join("plan-0.json"), "{}").unwrap();
+        for plan in [0, 1] {
+            fs::write(scene.journal().join(format!("plan-{plan}.json")), PLAN).unwrap();
+        }
         fs::write(scene.journal().join("notes.txt"), "not a journal's").unwrap();
         scene
     }
@@ -149,6 +154,9 @@ fn sums(numbers: impl Iterator<Item = u64> + Clone) -> Value {
 #[test]
 fn info_tells_what_is_there_and_changes_nothing() {
     let scene = Scene::set();
+    let (said, _) = scene.expect(0, &["check", "journal"]);
+    assert!(said.starts_with("journal: sound: 30 sound frames in "), "{said}");
+    fs::remove_file(scene.journal().join("plan-1.json")).unwrap();
     let before = files(&scene.journal());
     fs::set_permissions(scene.journal(), fs::Permissions::from_mode(0o555)).unwrap();
     let (told, _) = scene.expect(0, &["info", "journal", "--json"]);
@@ -193,8 +201,7 @@ fn info_tells_what_is_there_and_changes_nothing() {
     ] {
         assert!(table.contains(line), "{line}\n{table}");
     }
-    let (said, _) = scene.expect(0, &["check", "journal"]);
-    assert!(said.starts_with("journal: sound: 30 sound frames in "), "{said}");
+    scene.expect(1, &["check", "journal"]);
     assert_eq!(files(&scene.journal()), before);
     fs::set_permissions(scene.journal(), fs::Permissions::from_mode(0o755)).unwrap();
 }
@@ -250,16 +257,122 @@ fn lost_cursors_and_a_lost_segment_are_repaired_for_good() {
     fs::write(scene.journal().join("cursors"), "rubbish").unwrap();
     fs::write(&scene.segments()[0], [0xee; 300]).unwrap();
     let (_, told) = scene.expect(1, &["check", "journal"]);
-    assert!(told.contains("cursors:0: the cursors cannot be read"), "{told}");
+    let first = u64::from_str_radix(scene.segments()[1].file_stem().unwrap().to_str().unwrap(), 16).unwrap();
+    let replay = format!("at the next start every sink begins with the oldest frame, {first}, again");
+    assert!(told.contains(&format!("cursors:0: the cursors are damaged: {replay}")), "{told}");
     let (done, _) = scene.expect(0, &["repair", "journal"]);
     assert!(
         done.contains("0000000000000000.segment: removed: none of its 300 bytes is a sound frame"),
         "{done}"
     );
     assert!(done.contains("cursors: removed"), "{done}");
-    scene.expect(0, &["check", "journal"]);
-    let first = u64::from_str_radix(scene.segments()[0].file_stem().unwrap().to_str().unwrap(), 16).unwrap();
+    // All that is left to say is what the start is going to do.
+    let (_, told) = scene.expect(1, &["check", "journal"]);
+    assert!(told.contains(&format!("cursors:0: there are no cursors: {replay}; 0 bytes\n")), "{told}");
+    assert!(told.contains("journal: damaged in 1 place: 0 bytes, 0 frames lost"), "{told}");
     assert_eq!(scene.owed("es"), (first..FRAMES).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_start_would_do_without_is_told() {
+    let scene = Scene::set();
+    fs::remove_file(scene.journal().join("cursors")).unwrap();
+    fs::write(scene.journal().join("plan-0.json"), "{}").unwrap();
+    fs::remove_file(scene.journal().join("plan-1.json")).unwrap();
+    let (_, told) = scene.expect(1, &["check", "journal"]);
+    for line in [
+        "cursors:0: there are no cursors: at the next start every sink begins with the oldest frame, 0, again; 0 bytes",
+        "plan-0.json:0: the routes that frames were taken under cannot be understood (missing field `routes` at line 1 column 2): \
+         at the next start 20 frames follow the present ones; 2 bytes",
+        "plan-1.json:0: the routes that frames were taken under are missing: at the next start 10 frames follow the present ones; 0 bytes",
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line}\n{told}");
+    }
+    assert!(
+        told.contains("journal: damaged in 3 places: 2 bytes, 0 frames lost; 30 sound frames in "),
+        "{told}"
+    );
+    // A repair has nothing to do with that.
+    let (said, _) = scene.expect(0, &["repair", "journal"]);
+    assert!(said.contains("30 sound frames, nothing to repair"), "{said}");
+    // Routes that no frame names are not missed, and without frames no cursors are.
+    for segment in scene.segments() {
+        fs::remove_file(segment).unwrap();
+    }
+    fs::write(scene.journal().join("0000000000000000.segment"), "").unwrap();
+    scene.expect(0, &["check", "journal"]);
+}
+
+/// A folder in the place of a file can be read by nobody, root included.
+#[test]
+fn what_cannot_be_read_is_no_loss_and_refuses_the_start() {
+    let scene = Scene::set();
+    let segment = scene.segments()[1].clone();
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+    let before = files(&scene.journal());
+    let name = segment.file_name().unwrap().to_str().unwrap();
+    let (_, told) = scene.expect(2, &["check", "journal"]);
+    assert!(told.starts_with(&format!("{name}:0: cannot be read: Is a directory")), "{told}");
+    assert!(
+        told.contains("journal: 1 file cannot be read, and nothing is known of what is in there"),
+        "{told}"
+    );
+    assert!(!told.contains("lost"), "{told}");
+    let (table, _) = scene.expect(0, &["info", "journal"]);
+    assert!(table.contains(&format!("unreadable {name}: cannot be read: Is a directory")), "{table}");
+    assert!(!table.contains("damage"), "{table}");
+    let (told, _) = scene.expect(0, &["info", "journal", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["unreadable"], &told["damaged_places"]), (&json!([name]), &json!(0)));
+
+    let config = "acknowledge: durable\njournal: {path: journal}\nreceivers: {json: {listen: '127.0.0.1:0'}}\n\
+        sinks: {es: {type: blackhole}, archive: {type: blackhole}}\nroutes: [{name: all, to: [es, archive], index: all}]\n\
+        admin: {listen: '127.0.0.1:0'}\ndead_letters: {path: letters}\n";
+    fs::write(scene.folder.path().join("forebay.yaml"), config).unwrap();
+    let mut run = Command::new(gateway::binary().unwrap());
+    let output =
+        run.current_dir(scene.folder.path()).args(["run", "--config", "forebay.yaml"]).output().unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let expected = format!("the journal in journal: {name} cannot be read: Is a directory");
+    assert!(told.contains(&expected) && told.contains("Nothing of it is known to be lost"), "{told}");
+    assert_eq!(files(&scene.journal()), before);
+}
+
+/// `archive` is owed something and not configured; its name is misspelled.
+#[test]
+fn names_to_abandon_that_mean_nothing_are_told() {
+    let scene = Scene::set();
+    let configure = |abandon: &str| {
+        let config = format!(
+            "acknowledge: durable\njournal: {{path: journal, abandon: [{abandon}]}}\n\
+             receivers: {{json: {{listen: '127.0.0.1:0'}}}}\nsinks: {{es: {{type: blackhole}}}}\n\
+             routes: [{{name: all, to: [es], index: all}}]\nadmin: {{listen: '127.0.0.1:0'}}\ndead_letters: {{path: letters}}\n"
+        );
+        fs::write(scene.folder.path().join("forebay.yaml"), config).unwrap();
+    };
+    let run = |args: &[&str]| {
+        let mut command = Command::new(gateway::binary().unwrap());
+        let output = command.current_dir(scene.folder.path()).args(args).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    configure("archiv, else");
+    let meant = "journal.abandon: the journal in journal knows no sink `archiv`: did you mean `archive`?";
+    let (code, told) = run(&["check", "forebay.yaml"]);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains(&format!("forebay.yaml: warning: {meant}\n")), "{told}");
+    assert!(told.contains("knows no sink `else`: nothing is held for it, and its name can go\n"), "{told}");
+    let (code, told) = run(&["run", "--config", "forebay.yaml"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("\"level\":\"WARN\"") && told.contains(meant), "{told}");
+    assert!(told.contains("sinks that are not configured: `archive` (30 requests)"), "{told}");
+    configure("archive");
+    assert_eq!(run(&["check", "forebay.yaml"]), (Some(0), String::new()));
+    configure("archive, es");
+    let (code, told) = run(&["check", "forebay.yaml"]);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("journal.abandon[1]: `es` is a sink, so nothing is given up"), "{told}");
 }
 
 #[test]

@@ -67,7 +67,10 @@ impl Cli {
                 Err(code) => code,
             },
             Command::Check { file } => match load(Some(&file)) {
-                Ok(_) => {
+                Ok(blueprint) => {
+                    for warning in blueprint.unknown_abandoned() {
+                        complain(&format!("{}: warning: {warning}", file.display()));
+                    }
                     say(&format!("{}: good", file.display()));
                     ExitCode::SUCCESS
                 }

@@ -57,7 +57,8 @@ pub enum OnRefused {
     /// Kept in the dead letters; the client is told success, with a message that names their number.
     #[default]
     DeadLetter,
-    /// Not kept; the client is told that they were rejected.
+    /// Not kept; the client is told that they were rejected. Refused where any receiver has `acknowledge: durable`, whose clients have been answered by
+    /// then.
     Reject,
 }
 

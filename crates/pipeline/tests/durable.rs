@@ -203,6 +203,29 @@ async fn damage_costs_what_it_touches_and_is_counted() {
     second.emptied().await;
 }
 
+/// Routes that frames were taken under are kept for as long as there are such frames, and no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_go_with_the_last_file_that_needs_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let plans = || {
+        let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("plan-")).collect::<BTreeSet<_>>()
+    };
+    let plan = |index| Plan { index, segment_bytes: 8 << 10, ..Plan::default() };
+    let first = House::new(folder.path(), plan("one")).await;
+    first.mood("a", Mood::Down);
+    first.json(&lines(0..3)).await.unwrap();
+    first.crash().await;
+    assert_eq!(plans(), ["plan-1.json".into()].into());
+    let second = House::new(folder.path(), plan("two")).await;
+    second.json(&lines(3..500)).await.unwrap();
+    // What the first took is there until the sink has it.
+    second.delivered("a", 500).await;
+    assert_eq!(second.destinations("a"), ["one", "two"].map(str::to_owned).into());
+    second.eventually(|| plans() == ["plan-2.json".into()].into()).await;
+    second.emptied().await;
+}
+
 /// The oldest file of frames.
 fn segment(folder: &Path) -> PathBuf {
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());

@@ -26,5 +26,6 @@ mod reload;
 mod replay;
 mod signals;
 mod slow;
+mod stalled;
 mod watch;
 mod world;

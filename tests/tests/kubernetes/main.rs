@@ -8,6 +8,7 @@ mod chart;
 mod cluster;
 mod dashboard;
 mod deploying;
+mod documented;
 mod ending;
 mod equal;
 mod fits;

@@ -82,6 +82,8 @@ const GAUGES: &[(&str, &str)] = &[
     ),
     ("forebay_memory_budget_bytes", "Bytes that payloads may hold."),
     ("forebay_memory_budget_used_bytes", "Bytes that payloads hold."),
+    ("forebay_connection_memory_bytes", "Bytes that connections may take beside payloads."),
+    ("forebay_connection_memory_used_bytes", "Bytes that connections take beside payloads."),
     (
         "forebay_config_last_reload_timestamp_seconds",
         "When the present configuration was reloaded; 0 for never.",

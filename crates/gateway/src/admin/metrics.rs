@@ -4,7 +4,7 @@
 use super::help;
 use super::process::{self, Process};
 use crate::graph::{Graph, Live, Reloads};
-use crate::receivers::{Connections, Gate, Tls};
+use crate::receivers::{Connections, Gate, Overhead, Tls};
 use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{DeliveryState, RetryKind};
 use forebay_pipeline::journal::Service;
@@ -30,6 +30,7 @@ pub struct Exporter {
     max_letter_bytes: u64,
     journal: Option<Arc<Service>>,
     connections: Vec<Connections>,
+    overhead: Arc<Overhead>,
     looks: Process,
 }
 
@@ -55,6 +56,7 @@ impl Exporter {
             max_letter_bytes: graph.settings.dead_letters.max_bytes.0,
             journal: graph.journal.clone(),
             connections: graph.started.connections().to_vec(),
+            overhead: Arc::clone(graph.started.overhead()),
             looks: Process::new(),
         };
         with_local_recorder(&exporter.recorder, || {
@@ -222,6 +224,9 @@ impl Exporter {
         let budget = intake.budget();
         gauge!("forebay_memory_budget_bytes").set(budget.limit() as f64);
         gauge!("forebay_memory_budget_used_bytes").set(budget.used() as f64);
+        let (used, limit) = self.overhead.used_and_limit();
+        gauge!("forebay_connection_memory_bytes").set(limit as f64);
+        gauge!("forebay_connection_memory_used_bytes").set(used as f64);
         counter!("forebay_events_outside_window_total").absolute(intake.rules().window().outside());
         let reloads = &self.reloads;
         counter!("forebay_config_reloads_total", "result" => "done").absolute(reloads.done.load(Relaxed));

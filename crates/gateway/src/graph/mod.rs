@@ -7,6 +7,7 @@ mod start;
 pub use reload::Reloads;
 
 use crate::config::{Fault, Locator, nearest};
+use crate::journal::unknown_abandoned;
 use crate::receivers;
 use crate::settings::Settings;
 use forebay_pipeline::admit::{Intake, Outlet};
@@ -87,6 +88,12 @@ impl Blueprint {
         }
         crate::config::sort(&mut faults);
         Err(faults)
+    }
+
+    /// What to say of names in `journal.abandon` that the journal does not know. Looks into its folder.
+    pub fn unknown_abandoned(&self) -> Vec<String> {
+        let sinks: Vec<String> = self.settings.sinks.keys().cloned().collect();
+        self.settings.journal.as_ref().map(|journal| unknown_abandoned(journal, &sinks)).unwrap_or_default()
     }
 
     /// The settings and the sinks, for those who need no more.

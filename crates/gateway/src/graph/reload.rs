@@ -37,6 +37,8 @@ impl Graph {
     /// # Errors
     /// Why not; nothing was changed then.
     pub fn reload(&mut self, blueprint: Blueprint) -> Result<(), Vec<String>> {
+        // Asked before the journal forgets those that are given up now.
+        let unknown = blueprint.unknown_abandoned();
         let Blueprint { settings, sinks } = blueprint;
         let mut reasons = fixed_changes(&self.settings, &settings);
         reasons.extend(self.still_owed(&settings));
@@ -84,6 +86,9 @@ impl Graph {
         if let (Some(letters), Some(line)) = (&mut self.letters, other_line) {
             let before = letters.change_to(line);
             self.retire("dead_letters".into(), before, LETTERS_WITHIN);
+        }
+        for warning in unknown {
+            tracing::warn!("{warning}");
         }
         self.reloads.done.fetch_add(1, Relaxed);
         self.reloads.last.store(forebay_pipeline::time::now(), Relaxed);

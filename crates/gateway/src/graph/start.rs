@@ -2,6 +2,7 @@
 
 use super::letters::Letters;
 use super::{Blueprint, Graph, Live, Reloads, Running};
+use crate::journal::unknown_abandoned;
 use crate::memory;
 use crate::receivers;
 use crate::settings::Settings;
@@ -21,6 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio_util::sync::CancellationToken;
 
+/// The part of the memory budget that is for what connections take beside payloads.
+const CONNECTIONS_SHARE: usize = 4;
 /// The part of the memory budget that requests leave to what a journal has to deliver.
 const JOURNAL_RESERVE_SHARE: usize = 8;
 
@@ -29,7 +32,7 @@ impl Blueprint {
     pub async fn start(self) -> anyhow::Result<Graph> {
         let Self { settings, sinks } = self;
         let ledger = Arc::new(Ledger::default());
-        let budget = budget(&settings);
+        let (budget, connections) = budgets(&settings);
         let dead_letters = Arc::new(
             DeadLetterDir::open(&settings.dead_letters)
                 .with_context(|| format!("dead letters in {}", settings.dead_letters.path.display()))?,
@@ -52,8 +55,10 @@ impl Blueprint {
         let closing = CancellationToken::new();
         let (receivers, acknowledge) = (&settings.receivers, settings.acknowledge);
         let ledger = &foundation.ledger;
-        let started =
-            receivers::start(receivers, acknowledge, Arc::clone(&intake), ledger, closing.clone()).await?;
+        let started = {
+            let (intake, closing) = (Arc::clone(&intake), closing.clone());
+            receivers::start(receivers, acknowledge, intake, ledger, connections, closing).await?
+        };
         let Foundation { ledger, budget, mint, journal, .. } = foundation;
         let live = Arc::new(RwLock::new(Arc::new(Live::new(intake, &running))));
         let (retiring, reloads) = (Vec::new(), Arc::new(Reloads::default()));
@@ -134,10 +139,12 @@ pub(super) fn keeper(letters: Option<&Letters>, directory: &Arc<DeadLetterDir>) 
     letters.map_or_else(|| Arc::clone(directory) as _, Letters::keeper)
 }
 
-/// The memory budget. With a journal a part of it is for what the journal has to deliver.
-fn budget(settings: &Settings) -> Arc<Budget> {
+/// The memory budget, in two parts: for payloads, and for connections. With a journal some of the first is for what the journal has to deliver.
+fn budgets(settings: &Settings) -> (Arc<Budget>, Arc<Budget>) {
     let limit = settings.limits.memory.map_or_else(memory::default_budget, |size| size.as_usize());
-    Budget::with_reserve(limit, if settings.journal.is_some() { limit / JOURNAL_RESERVE_SHARE } else { 0 })
+    let reserve = if settings.journal.is_some() { limit / JOURNAL_RESERVE_SHARE } else { 0 };
+    let connections = limit / CONNECTIONS_SHARE;
+    (Budget::with_reserve(limit - connections, reserve), Budget::new(connections))
 }
 
 /// Opens the journal and says what was found. It reads all of it, so it is kept away from the workers.
@@ -151,7 +158,13 @@ async fn open_journal(
     let (config, budget, ledger) = (config.clone(), Arc::clone(budget), Arc::clone(ledger));
     let started = std::time::Instant::now();
     let place = config.path.display().to_string();
-    let opened = tokio::task::spawn_blocking(move || Service::open(&config, &sinks, budget, ledger)).await?;
+    let open = move || {
+        for warning in unknown_abandoned(&config, &sinks) {
+            tracing::warn!("{warning}");
+        }
+        Service::open(&config, &sinks, budget, ledger)
+    };
+    let opened = tokio::task::spawn_blocking(open).await?;
     let (journal, found) = opened.with_context(|| format!("the journal in {place}"))?;
     let log = &found.log;
     tracing::info!(
@@ -168,9 +181,10 @@ async fn open_journal(
     for (sink, frames) in &found.lost {
         tracing::error!(sink, requests = frames, "requests in the journal are damaged and lost to this sink");
     }
-    if log.skipped_bytes > 0 || log.bad_heads > 0 || !log.unreadable.is_empty() {
+    if log.skipped_bytes > 0 || log.bad_heads > 0 {
         tracing::error!(
-            skipped_bytes = log.skipped_bytes, bad_heads = log.bad_heads, unreadable = ?log.unreadable,
+            skipped_bytes = log.skipped_bytes,
+            bad_heads = log.bad_heads,
             "the journal is damaged; what is sound of it is delivered"
         );
     }

@@ -9,7 +9,7 @@ use forebay_pipeline::journal::offline::inspect::{Report, SegmentFound};
 use forebay_pipeline::journal::offline::runs::Runs;
 use forebay_pipeline::journal::segment;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 
@@ -83,8 +83,9 @@ struct Told<'t> {
     contents: &'t Contents,
     cursors: &'t Cursors,
     found: Found,
-    stored_plans: &'t BTreeSet<u32>,
+    stored_plans: &'t BTreeMap<u32, u64>,
     given_up: &'t Runs,
+    cursors_error: Option<&'t str>,
 }
 
 pub(super) fn info(place: &Place, json: bool) -> Result<ExitCode> {
@@ -106,6 +107,7 @@ pub(super) fn info(place: &Place, json: bool) -> Result<ExitCode> {
         found: journal.cursors_found,
         stored_plans: &journal.plans,
         given_up: &journal.given_up,
+        cursors_error: journal.cursors_error.as_deref(),
     };
     if json {
         say(&told.json().to_string());
@@ -118,10 +120,15 @@ pub(super) fn info(place: &Place, json: bool) -> Result<ExitCode> {
 impl Told<'_> {
     fn cursors_state(&self) -> &'static str {
         match self.found {
+            _ if self.cursors_error.is_some() => "unreadable",
             Found::Sound => "sound",
             Found::Missing => "missing",
             Found::Damaged => "damaged",
         }
+    }
+
+    fn damaged_places(&self) -> u64 {
+        self.report.damages().filter(|finding| !finding.what.is_unreadable()).count() as u64
     }
 
     /// Cursors of the sinks, with what each is owed.
@@ -146,7 +153,7 @@ impl Told<'_> {
             .iter()
             .map(|(number, plan)| {
                 json!({"plan": number, "frames": plan.frames, "first": plan.first, "last": plan.last,
-                    "stored": self.stored_plans.contains(number)})
+                    "stored": self.stored_plans.contains_key(number)})
             })
             .collect();
         json!({
@@ -164,9 +171,10 @@ impl Told<'_> {
             "cursors": self.cursors_state(),
             "sinks": sinks,
             "plans": plans,
-            "stored_plans": self.stored_plans,
+            "stored_plans": self.stored_plans.keys().collect::<Vec<_>>(),
             "given_up_frames": self.given_up.count(),
-            "damaged_places": report.damages().count(),
+            "damaged_places": self.damaged_places(),
+            "unreadable": report.unreadable().map(|finding| &finding.file).collect::<Vec<_>>(),
         })
     }
 
@@ -198,14 +206,17 @@ impl Told<'_> {
             let lost = count(self.given_up.count(), "frame");
             row("given up", &format!("{lost} that an earlier repair found lost: {}", numbers(self.given_up)));
         }
-        let places = report.damages().count() as u64;
+        for finding in report.unreadable() {
+            row("unreadable", &format!(" {}: {}; what is in it is not counted", finding.file, finding.what));
+        }
+        let places = self.damaged_places();
         if places > 0 {
             row("damage", &format!("in {}: see `forebay journal check`", count(places, "place")));
         }
     }
 
     fn sink_rows(&self, row: impl Fn(&str, &str)) {
-        if self.found != Found::Sound {
+        if self.found != Found::Sound && self.cursors_error.is_none() {
             let state = self.cursors_state();
             row("cursors", &format!("{state}: every sink begins with the oldest frame"));
         }
@@ -216,13 +227,13 @@ impl Told<'_> {
     }
 
     fn plan_rows(&self, row: impl Fn(&str, &str)) {
-        for number in self.stored_plans {
+        for number in self.stored_plans.keys() {
             let used = self.contents.plans.get(number);
             let used = used.map_or_else(|| "no frame refers to it".to_owned(), under);
             row("plan", &format!("{number}: {used}"));
         }
         for (number, plan) in &self.contents.plans {
-            if !self.stored_plans.contains(number) {
+            if !self.stored_plans.contains_key(number) {
                 row("plan", &format!("{number}: is not there; {}", under(plan)));
             }
         }

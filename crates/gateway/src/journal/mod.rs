@@ -1,9 +1,12 @@
 //! `forebay journal`: what lies in a disk journal that no gateway has open, and what to do when it is damaged.
 
+mod abandoned;
 mod check;
 mod export;
 mod info;
 mod repair;
+
+pub use abandoned::unknown_abandoned;
 
 use crate::terminal::complain;
 use anyhow::{Context as _, Result, bail};
@@ -161,13 +164,14 @@ fn numbers(runs: &Runs) -> String {
 
 /// A finding in one line.
 fn line(finding: &Finding) -> String {
-    let Finding { file, offset, bytes, what, missing } = finding;
-    let missing = match missing.count() {
+    let Finding { file, offset, bytes, what, .. } = finding;
+    let lost = finding.lost();
+    let lost = match lost.count() {
         0 => String::new(),
-        1 => format!("; 1 frame is lost: {}", numbers(missing)),
-        count => format!("; {count} frames are lost: {}", numbers(missing)),
+        1 => format!("; 1 frame is lost: {}", numbers(&lost)),
+        count => format!("; {count} frames are lost: {}", numbers(&lost)),
     };
-    format!("{file}:{offset}: {what}; {bytes} bytes{missing}")
+    format!("{file}:{offset}: {what}; {bytes} bytes{lost}")
 }
 
 /// A number of things.

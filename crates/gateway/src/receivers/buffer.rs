@@ -18,8 +18,6 @@ pub struct Buffer {
     bytes: Vec<u8>,
     lease: Lease,
     limit: usize,
-    /// Bytes that the same request holds elsewhere until this is filled.
-    beside: usize,
 }
 
 impl Buffer {
@@ -28,19 +26,10 @@ impl Buffer {
     /// # Errors
     /// `capacity` is over the limit, or the budget has no room for it.
     pub fn with_capacity(budget: &Arc<Budget>, capacity: usize, limit: usize) -> Result<Self, Fault> {
-        Self::beside(0, budget, capacity, limit)
-    }
-
-    /// The same for a request that holds `beside` bytes elsewhere until the buffer is filled.
-    ///
-    /// # Errors
-    /// As [`Self::with_capacity`].
-    pub fn beside(beside: usize, budget: &Arc<Budget>, capacity: usize, limit: usize) -> Result<Self, Fault> {
         if capacity > limit {
             return Err(Fault::too_large(limit));
         }
-        let lease = budget.lease(capacity).map_err(|exhausted| exhausted.beside(beside))?;
-        Ok(Self { bytes: Vec::with_capacity(capacity), lease, limit, beside })
+        Ok(Self { bytes: Vec::with_capacity(capacity), lease: budget.lease(capacity)?, limit })
     }
 
     /// Makes room for `more` bytes, at least doubling, so that the bytes move a few times only.
@@ -58,19 +47,9 @@ impl Buffer {
         }
         let new = wanted.max(old.saturating_mul(2)).min(self.limit);
         // The old bytes stay until they are moved.
-        self.lease.resize(old + new).map_err(|exhausted| exhausted.beside(self.beside))?;
+        self.lease.resize(old + new)?;
         self.bytes.reserve_exact(new - self.bytes.len());
         self.lease.resize(self.bytes.capacity())?;
-        Ok(())
-    }
-
-    /// Appends `chunk`.
-    ///
-    /// # Errors
-    /// As [`Self::reserve`].
-    pub fn extend(&mut self, chunk: &[u8]) -> Result<(), Fault> {
-        self.reserve(chunk.len())?;
-        self.bytes.extend_from_slice(chunk);
         Ok(())
     }
 
@@ -83,15 +62,6 @@ impl Buffer {
         write(&mut self.bytes);
         debug_assert!(self.bytes.capacity() <= self.lease.bytes(), "more was written than was said");
         Ok(())
-    }
-
-    /// Lets `write` fill up to `most` bytes of the spare room, and keeps as many as it says that it wrote.
-    pub fn fill<T>(&mut self, most: usize, write: impl FnOnce(&mut [u8]) -> (usize, T)) -> T {
-        let len = self.bytes.len();
-        self.bytes.resize(len + most.min(self.spare()), 0);
-        let (written, result) = write(&mut self.bytes[len..]);
-        self.bytes.truncate(len + written);
-        result
     }
 
     /// Bytes in it.
@@ -125,10 +95,10 @@ mod tests {
         let budget = Budget::new(1 << 20);
         let mut buffer = Buffer::with_capacity(&budget, 10, 1000).unwrap();
         assert_eq!(budget.used(), 10);
-        buffer.extend(&[1; 11]).unwrap();
+        buffer.append(11, |bytes| bytes.extend([1; 11])).unwrap();
         assert_eq!(budget.used(), 20);
-        buffer.extend(&[2; 300]).unwrap();
-        buffer.extend(&[3; 1]).unwrap();
+        buffer.append(300, |bytes| bytes.extend([2; 300])).unwrap();
+        buffer.append(1, |bytes| bytes.push(3)).unwrap();
         assert_eq!(budget.used(), 622);
         let payload = buffer.finish().unwrap();
         assert_eq!((payload.bytes.len(), payload.lease.bytes(), budget.used()), (312, 312, 312));
@@ -141,8 +111,8 @@ mod tests {
         let budget = Budget::new(100);
         assert_eq!(Buffer::with_capacity(&budget, 51, 50).unwrap_err().kind, Kind::TooLarge);
         let mut buffer = Buffer::with_capacity(&budget, 0, 50).unwrap();
-        buffer.extend(&[0; 50]).unwrap();
-        assert_eq!(buffer.extend(&[0]).unwrap_err().kind, Kind::TooLarge);
+        buffer.append(50, |bytes| bytes.extend([0; 50])).unwrap();
+        assert_eq!(buffer.reserve(1).unwrap_err().kind, Kind::TooLarge);
         assert_eq!(budget.used(), 50);
     }
 
@@ -153,8 +123,6 @@ mod tests {
         let other = budget.lease(20).unwrap();
         assert_eq!(buffer.reserve(60).unwrap_err().kind, Kind::Busy);
         assert_eq!(buffer.reserve(71).unwrap_err().kind, Kind::TooLarge, "whatever others hold");
-        assert_eq!(Buffer::beside(20, &budget, 60, 1000).unwrap_err().kind, Kind::Busy);
-        assert_eq!(Buffer::beside(50, &budget, 60, 1000).unwrap_err().kind, Kind::TooLarge);
         drop((buffer, other));
         assert_eq!(Buffer::with_capacity(&budget, 101, 1000).unwrap_err().kind, Kind::TooLarge);
         assert_eq!(budget.used(), 0);

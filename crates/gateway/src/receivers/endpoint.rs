@@ -3,6 +3,7 @@
 use super::answer::{Fault, Kind, Taken};
 use super::buffer::Payload;
 use super::caller::Identity;
+use super::http_connection::NoRoom;
 use super::inflate;
 use super::read::Chunks;
 use crate::rate_limit::RateLimited;
@@ -12,9 +13,11 @@ use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::{Door, Told};
 use forebay_pipeline::planted;
 use http_body::Body;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 /// A request may wait for a sink for this part of the time in which it must be answered. The rest is for what the wait was estimated too
 /// short by, and for the sink itself.
@@ -78,15 +81,17 @@ pub struct Endpoint {
     pub intake: Arc<Intake>,
     pub door: Arc<Door>,
     pub bounds: Bounds,
+    /// The time of the drain is up: whoever still waits is told to try again.
+    ending: CancellationToken,
     /// One for each kind of fault.
     warnings: [RateLimited; Kind::COUNT],
     rejected: RateLimited,
 }
 
 impl Endpoint {
-    /// An endpoint that admits to `intake` and counts at `door`.
-    pub fn new(intake: Arc<Intake>, door: Arc<Door>, bounds: Bounds) -> Self {
-        Self { intake, door, bounds, warnings: Default::default(), rejected: RateLimited::default() }
+    /// An endpoint that admits to `intake` and counts at `door`. When `ending` is cancelled, requests under way are refused.
+    pub fn new(intake: Arc<Intake>, door: Arc<Door>, bounds: Bounds, ending: CancellationToken) -> Self {
+        Self { intake, door, bounds, ending, warnings: Default::default(), rejected: RateLimited::default() }
     }
 
     /// The budget that bodies are charged to.
@@ -108,6 +113,19 @@ impl Endpoint {
         Ok(self.intake.has_room(self.bounds.acknowledge, patience)?)
     }
 
+    /// The same, and turns a request away for which its connection has no memory.
+    ///
+    /// # Errors
+    /// `Busy`, to be sent again.
+    pub fn may_enter<B>(&self, request: &http::Request<B>) -> Result<(), Fault> {
+        match request.extensions().get() {
+            Some(NoRoom(exhausted)) => {
+                Err(Fault::new(Kind::Busy, format!("too many connections and calls: {exhausted}")))
+            }
+            None => self.has_room(),
+        }
+    }
+
     /// Reads a whole HTTP body and inflates it.
     ///
     /// # Errors
@@ -119,9 +137,10 @@ impl Endpoint {
         // A client that asks before it sends has not sent what could be forgotten.
         let asks = request.headers().contains_key(http::header::EXPECT);
         let is_http1 = request.version() < http::Version::HTTP_2;
+        let may_enter = self.may_enter(&request);
         let mut chunks = Chunks::new(request.into_body(), self.bounds.body_timeout);
-        let collected = match self.has_room() {
-            Ok(()) => chunks.collect(self.budget(), self.bounds.max_bytes).await,
+        let collected = match may_enter {
+            Ok(()) => self.unless_ending(chunks.collect(self.budget(), self.bounds.max_bytes)).await,
             Err(fault) => Err(fault),
         };
         if matches!(&collected, Err(fault) if fault.kind == Kind::Busy && !asks) {
@@ -131,6 +150,20 @@ impl Endpoint {
         let is_last = is_http1 && !chunks.is_ended();
         let payload = collected.map_err(|fault| fault.ending(is_last))?;
         self.inflate(payload, coding).await
+    }
+
+    /// Reads something of a request, for as long as this process has time for it.
+    ///
+    /// # Errors
+    /// `TooSlow`, to be sent again, or what `reading` says.
+    pub async fn unless_ending<T>(
+        &self,
+        reading: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        tokio::select! {
+            read = reading => read,
+            () = self.ending.cancelled() => Err(Fault::new(Kind::TooSlow, "the gateway ends before the request is here")),
+        }
     }
 
     /// Inflates a payload if it is compressed.
@@ -156,7 +189,7 @@ impl Endpoint {
         }
     }
 
-    /// Waits until every record is settled, or all are on disk, but not past `deadline` or the ack timeout. Giving up drops the
+    /// Waits until every record is settled, or all are on disk, but not past `deadline`, the ack timeout or the end of the drain. Giving up drops the
     /// receipt: what was not sent yet is abandoned, or stays in the journal.
     ///
     /// # Errors
@@ -166,7 +199,13 @@ impl Endpoint {
         let own = Instant::now() + self.bounds.ack_timeout;
         let until = deadline.map_or(own, |deadline| deadline.min(own));
         let Admitted { answer, records, rejected } = admitted;
-        match timeout_at(until, answer.settled()).await {
+        let settled = tokio::select! {
+            settled = timeout_at(until, answer.settled()) => settled,
+            () = self.ending.cancelled() => {
+                return Err(Fault::new(Kind::Undelivered, "the gateway ends before the records were delivered"));
+            }
+        };
+        match settled {
             Ok(Ok(settled)) => Taken::new(records, rejected, settled),
             Ok(Err(unkept)) => Err(Fault::new(Kind::Busy, unkept.to_string())),
             Err(_) => Err(Fault::new(Kind::Undelivered, "the records were not delivered in time")),

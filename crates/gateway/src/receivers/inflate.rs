@@ -1,7 +1,8 @@
 //! The one inflate API: gzip (RFC 1952) and zlib (RFC 1950) into one buffer that grows under a lease and stops at a limit.
 
 use super::answer::{Fault, Kind};
-use super::buffer::{Buffer, Payload};
+use super::buffer::Payload;
+use super::gather::Gathered;
 use flate2::{Decompress, FlushDecompress, Status};
 use forebay_pipeline::budget::Budget;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
     if promised > limit {
         return Err(Fault::too_large(limit));
     }
-    let mut buffer = Buffer::beside(packed.lease.bytes(), budget, promised, limit)?;
+    let mut buffer = Gathered::whole(packed.lease.bytes(), budget, promised, limit)?;
     for _ in 0..MAX_MEMBERS {
         input = member(Decompress::new_gzip(WINDOW_BITS), input, &mut buffer, "gzip").await?;
         if input.is_empty() {
@@ -43,7 +44,7 @@ pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
 /// # Errors
 /// As [`gzip`].
 pub async fn zlib(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Payload, Fault> {
-    let mut buffer = Buffer::beside(packed.lease.bytes(), budget, 0, limit)?;
+    let mut buffer = Gathered::whole(packed.lease.bytes(), budget, 0, limit)?;
     let rest = member(Decompress::new(true), &packed.bytes, &mut buffer, "zlib").await?;
     if !rest.is_empty() {
         return Err(Fault::new(Kind::Malformed, "malformed zlib: bytes follow its end"));
@@ -55,7 +56,7 @@ pub async fn zlib(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
 async fn member<'i>(
     mut inflater: Decompress,
     mut input: &'i [u8],
-    buffer: &mut Buffer,
+    buffer: &mut Gathered,
     name: &str,
 ) -> Result<&'i [u8], Fault> {
     loop {
@@ -63,7 +64,7 @@ async fn member<'i>(
         let status = buffer.fill(STEP_BYTES, |out| {
             let status = inflater.decompress(input, out, FlushDecompress::None);
             ((inflater.total_out() - written) as usize, status)
-        });
+        })?;
         input = &input[(inflater.total_in() - read) as usize..];
         match status {
             Err(error) => return Err(Fault::new(Kind::Malformed, format!("malformed {name}: {error}"))),

@@ -2,54 +2,34 @@
 
 use super::auth::Gate;
 use super::handler::{Handler, Swap};
-use super::linger::Lingering;
-use super::stream::{Connection, Stream};
-use super::tls::{Tls, TlsConfig};
+use super::http_connection::{Protocol, Server};
+use super::overhead::{Overhead, PREFACE, Spoken};
+use super::stream::Connection;
+use super::tls::{TLS_BYTES, Tls, TlsConfig};
 use crate::rate_limit::RateLimited;
-use forebay_pipeline::budget::{Budget, Lease};
+use forebay_pipeline::budget::Lease;
 use forebay_pipeline::planted;
 use forebay_pipeline::task;
 use forebay_pipeline::units::Period;
-use hyper::rt::Executor;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
 use rand::Rng as _;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Receive windows of HTTP/2, in bytes, for a connection opened while the budget for windows has room. A stream's window bounds
-/// what one request gets through in a round trip.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// The same for all others: what HTTP/2 starts with anyhow (RFC 9113, 6.9.2).
-const NARROW_WINDOW: u32 = (1 << 16) - 1;
-/// Most calls at once on one connection.
-const MAX_STREAMS: u32 = 256;
-/// Most bytes of header fields in one HTTP/2 request.
-const MAX_HEADER_BYTES: u32 = 16 << 10;
-/// The read buffer of an HTTP/1.1 connection, which also bounds its header. No lease counts it.
-const READ_BUFFER_BYTES: usize = 64 << 10;
-/// An HTTP/2 connection is asked for a sign of life this often, and closed when none comes for that long.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The age at which a connection is told to go varies by this fraction in both directions, so that clients that came together
 /// do not leave together.
 const AGE_JITTER: f64 = 0.1;
-/// How long a connection that is to go may wait for a call: see [`Calls`].
-const LULL: Duration = Duration::from_millis(500);
-/// How long to wait after `accept` failed: mostly for a file descriptor.
+/// How long to wait for more where fewer bytes have come.
+const TORN_PAUSE: Duration = Duration::from_millis(20);
+/// How long to wait after `accept` failed, mostly for a file descriptor, or while there is no memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bounds on the connections of one listener.
@@ -57,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionConfig {
     /// Most connections at once. At the limit, no further one is accepted until one leaves: it waits in the kernel's queue.
-    /// Lower it where memory is scarce; raise it for many thousands of clients.
+    /// How many there is memory for is another matter: see `limits.memory`. Raise both for many thousands of clients.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max: u32,
     /// A connection of this age (give or take 10 %) is told to go: GOAWAY in HTTP/2, `Connection: close` in HTTP/1.1.
@@ -111,7 +91,10 @@ pub trait Serve: Send + Sync + 'static {
     fn config(&self) -> &ConnectionConfig;
     /// When they must end.
     fn signals(&self) -> &Signals;
-    /// Serves one whose client has begun to speak, until it ends.
+    /// What its connections take beside payloads.
+    fn overhead(&self) -> &Overhead;
+    /// Serves one whose client has begun to speak, until it ends. What it needs for that belongs on the heap: a silent connection must take
+    /// little.
     fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send;
 
     /// Waits until a connection has to be told to go: it is of age, or all are to end.
@@ -121,25 +104,6 @@ pub trait Serve: Send + Sync + 'static {
                 () = self.config().of_age() => {}
                 () = self.signals().closing.cancelled() => {}
             }
-        }
-    }
-}
-
-/// What a connection speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1, or HTTP/2 if the client begins with its preface.
-    Http,
-    /// HTTP/2 alone.
-    Http2,
-}
-
-impl Protocol {
-    /// What is agreed on inside TLS (RFC 7301), the best first.
-    pub const fn names(self) -> &'static [&'static [u8]] {
-        match self {
-            Self::Http => &[b"h2", b"http/1.1"],
-            Self::Http2 => &[b"h2"],
         }
     }
 }
@@ -182,17 +146,17 @@ impl Listener {
         Ok(Self { receiver, address, socket, tls: tls.map(Arc::new) })
     }
 
-    /// Serves HTTP until `signals.closing`. `windows` bounds the sum of receive windows.
+    /// Serves HTTP until `signals.closing`. `overhead` bounds what connections take.
     pub fn serve_http<H: Handler>(
         self,
         protocol: Protocol,
         config: ConnectionConfig,
-        windows: Arc<Budget>,
+        overhead: Arc<Overhead>,
         handler: Arc<Swap<H>>,
         signals: Signals,
     ) -> Connections {
         let gate = Some(Arc::clone(&handler.gate));
-        Connections { gate, ..self.serve(Server { protocol, config, windows, handler, signals }) }
+        Connections { gate, ..self.serve(Server { protocol, config, overhead, handler, signals }) }
     }
 
     /// Serves connections until the server's signal to close.
@@ -233,23 +197,15 @@ impl Connections {
     }
 }
 
-#[derive(Debug)]
-struct Server<H> {
-    protocol: Protocol,
-    config: ConnectionConfig,
-    windows: Arc<Budget>,
-    handler: Arc<Swap<H>>,
-    signals: Signals,
-}
-
 async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server: Arc<S>) {
     let failures = RateLimited::default();
     loop {
         let next = async {
             let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.socket.accept().await)
+            let room = room_for_one(&*server, listener.receiver, &failures).await;
+            ((slot, room), listener.socket.accept().await)
         };
-        let (slot, accepted) = tokio::select! {
+        let (place, accepted) = tokio::select! {
             () = server.signals().closing.cancelled() => return,
             next = next => next,
         };
@@ -260,7 +216,7 @@ async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server
                 planted::pass("listener");
                 task::spawn("connection", async move {
                     planted::pass("connection");
-                    let _slot = slot;
+                    let _place = place;
                     if let Some(connection) = begin(stream, tls.as_deref(), &*server).await {
                         server.serve(connection).await;
                     }
@@ -276,7 +232,22 @@ async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server
     }
 }
 
-/// Waits for the first byte of a connection, and shakes hands where there is TLS; `None` if it does not come so far. A connection that
+/// Waits until there is memory for one more connection that says nothing.
+async fn room_for_one<S: Serve>(server: &S, receiver: &str, failures: &RateLimited) -> Lease {
+    loop {
+        match server.overhead().silent() {
+            Ok(lease) => return lease,
+            Err(error) => {
+                if let Some(suppressed) = failures.permit() {
+                    tracing::warn!(receiver, %error, suppressed, "no memory for another connection");
+                }
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits for the first bytes of a connection, and shakes hands where there is TLS; `None` if it does not come so far. A connection that
 /// never says anything must not hold its slot.
 async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Option<Connection> {
     if let Err(error) = stream.set_nodelay(true) {
@@ -284,18 +255,32 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
     }
     let idle = server.config().idle_timeout.0;
     let begins = async {
-        let mut first = [0];
-        let Ok(Ok(1)) = timeout(idle, stream.peek(&mut first)).await else { return None };
+        let (first, spoken) = timeout(idle, first_words(&stream)).await.ok()?.ok()??;
         match tls {
-            None => Some(Connection { stream: Stream::Plain(Lingering::new(stream)), caller: None }),
-            // Boxed: it is large, and connections without TLS are to stay small.
-            Some(tls) => Box::pin(tls.accept(stream, first[0], idle)).await,
+            None => Some(Connection::plain(stream, spoken)),
+            Some(tls) => {
+                let lease = server.overhead().other(TLS_BYTES).ok()?;
+                // Boxed: it is large, and connections without TLS are to stay small.
+                Box::pin(tls.accept(stream, first, idle, lease)).await
+            }
         }
     };
     tokio::select! {
         connection = begins => connection,
         // Nothing was asked on it, so nobody is owed an answer.
         () = server.signals().closing.cancelled() => None,
+    }
+}
+
+/// The first byte of a client, and what it speaks by its first bytes; `None` if there are none.
+async fn first_words(stream: &TcpStream) -> io::Result<Option<(u8, Spoken)>> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut first).await? {
+            0 => return Ok(None),
+            few if few < PREFACE.len() && PREFACE.starts_with(&first[..few]) => sleep(TORN_PAUSE).await,
+            len => return Ok(Some((first[0], Spoken::by(&first[..len])))),
+        }
     }
 }
 
@@ -306,136 +291,5 @@ impl ConnectionConfig {
         }
         let factor = rand::rng().random_range(1.0 - AGE_JITTER..=1.0 + AGE_JITTER);
         sleep(self.max_age.0.mul_f64(factor)).await;
-    }
-}
-
-impl<H: Handler> Serve for Server<H> {
-    fn config(&self) -> &ConnectionConfig {
-        &self.config
-    }
-
-    fn signals(&self) -> &Signals {
-        &self.signals
-    }
-
-    async fn serve(&self, Connection { stream, caller }: Connection) {
-        let window = self.windows.lease(CONNECTION_WINDOW as usize).ok();
-        let builder = self.builder(window.as_ref());
-        let calls = Arc::new(Calls::default());
-        let service = service_fn(|request| {
-            let (handler, caller) = (Arc::clone(&self.handler), caller.clone());
-            let call = calls.begin();
-            async move {
-                let response = handler.answer(request, caller).await;
-                drop(call);
-                Ok::<_, Infallible>(response)
-            }
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        tokio::select! {
-            // In this order: the client must hear of it before it hears the answer.
-            biased;
-            () = self.time_to_go(&calls) => {}
-            ended = connection.as_mut() => return log_end(ended),
-        }
-        connection.as_mut().graceful_shutdown();
-        tokio::select! {
-            ended = connection => log_end(ended),
-            () = sleep(self.config.grace.0) => tracing::debug!("a connection was cut with requests under way"),
-            () = self.signals.cut.cancelled() => {}
-        }
-    }
-}
-
-impl<H: Handler> Server<H> {
-    async fn time_to_go(&self, calls: &Calls) {
-        self.leave().await;
-        calls.one_under_way().await;
-    }
-
-    fn builder(&self, wide: Option<&Lease>) -> Builder<Tracked> {
-        let (stream_window, connection_window) = match wide {
-            Some(_) => (STREAM_WINDOW, CONNECTION_WINDOW),
-            None => (NARROW_WINDOW, NARROW_WINDOW),
-        };
-        let mut builder = Builder::new(Tracked);
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.config.idle_timeout.0)
-            .max_buf_size(READ_BUFFER_BYTES);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(stream_window)
-            .initial_connection_window_size(connection_window)
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADER_BYTES)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIMEOUT);
-        match self.protocol {
-            Protocol::Http => builder,
-            Protocol::Http2 => builder.http2_only(),
-        }
-    }
-}
-
-/// The calls of one connection, so that it can be told to go while its client waits for an answer.
-///
-/// A call that sets out at the very moment at which its client is told to go arrives behind the end that was announced. It is
-/// not handled, and may be made again (RFC 9113, 6.8); but tonic makes it INTERNAL, which OTLP's clients do not send again, and on
-/// HTTP/1.1 the connection just ends. A client that waits for an answer makes no such call, if it makes one at a time.
-#[derive(Debug, Default)]
-struct Calls {
-    under_way: AtomicUsize,
-    begun: Notify,
-}
-
-impl Calls {
-    fn begin(self: &Arc<Self>) -> Call {
-        self.under_way.fetch_add(1, Relaxed);
-        self.begun.notify_waiters();
-        Call(Arc::clone(self))
-    }
-
-    /// Waits until a call is under way; at most for [`LULL`].
-    async fn one_under_way(&self) {
-        // Hears of every call that begins from now on, also of one before it is waited for.
-        let begun = self.begun.notified();
-        if self.under_way.load(Relaxed) == 0 {
-            let _ = timeout(LULL, begun).await;
-        }
-    }
-}
-
-/// A call under way.
-#[derive(Debug)]
-struct Call(Arc<Calls>);
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A connection that ends with an error is the client's affair: its requests have been counted.
-fn log_end<E: std::fmt::Display>(ended: Result<(), E>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection has failed");
-    }
-}
-
-/// Runs HTTP/2 streams as tracked tasks.
-#[derive(Clone, Copy, Debug)]
-struct Tracked;
-
-impl<F> Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, future: F) {
-        task::spawn("request", future);
     }
 }

@@ -7,14 +7,18 @@ mod beats;
 mod buffer;
 mod caller;
 mod endpoint;
+mod gather;
 mod handler;
+mod http_connection;
 mod inflate;
 mod json_http;
 mod linger;
 mod listener;
+mod mapped;
 mod otlp;
 mod otlp_grpc;
 mod otlp_http;
+mod overhead;
 mod ports;
 mod read;
 mod reply;
@@ -32,8 +36,9 @@ use forebay_pipeline::budget::Budget;
 use forebay_pipeline::ledger::Ledger;
 use forebay_pipeline::rules::JsonRules;
 use handler::{Handler, Swap};
+use http_connection::Protocol;
 use json_http::JsonHttp;
-use listener::{Listener, Protocol, Signals};
+use listener::{Listener, Signals};
 use otlp_grpc::OtlpGrpc;
 use otlp_http::OtlpHttp;
 use parking_lot::RwLock;
@@ -57,13 +62,14 @@ pub use beats::BeatsConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, ConnectionConfig, Connections};
 pub use otlp::OtlpConfig;
+pub use overhead::Overhead;
 pub use tls::Tls;
 pub use watch::Look;
 
-/// Receive windows of all connections together stay under the budget divided by this.
-const WINDOW_SHARE: usize = 4;
 /// The largest `max_request_bytes`. An index of records counts in 32 bits.
 const MAX_REQUEST_BYTES: u64 = 1 << 30;
+/// How long clients that are told to try again, at the end of the drain, may take to hear it.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// How long connections that were cut may take to notice.
 const CUT_WITHIN: Duration = Duration::from_secs(1);
 
@@ -175,8 +181,11 @@ pub struct Started {
     pub json: Option<SocketAddr>,
     pub beats: Option<SocketAddr>,
     connections: Vec<Connections>,
+    overhead: Arc<Overhead>,
     handlers: Handlers,
     health: HealthReporter,
+    /// Requests under way are refused.
+    ending: CancellationToken,
     cut: CancellationToken,
 }
 
@@ -197,11 +206,12 @@ struct House<'h> {
     acknowledge: Acknowledge,
     intake: &'h Arc<Intake>,
     ledger: &'h Ledger,
+    ending: &'h CancellationToken,
 }
 
 impl House<'_> {
     fn endpoint(&self, name: &str, bounds: Bounds) -> Endpoint {
-        Endpoint::new(Arc::clone(self.intake), self.ledger.door(name), bounds)
+        Endpoint::new(Arc::clone(self.intake), self.ledger.door(name), bounds, self.ending.clone())
     }
 
     fn otlp_grpc(&self, health: &HealthReporter) -> Option<OtlpGrpc> {
@@ -243,7 +253,8 @@ impl House<'_> {
     }
 }
 
-/// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it.
+/// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it;
+/// `connections` is the budget for what connections take beside payloads.
 ///
 /// # Errors
 /// The first address that could not be bound. Then nothing is served.
@@ -252,6 +263,7 @@ pub async fn start(
     acknowledge: Acknowledge,
     intake: Arc<Intake>,
     ledger: &Ledger,
+    connections: Arc<Budget>,
     shutdown: CancellationToken,
 ) -> Result<Started, BindError> {
     let otlp = config.otlp.as_ref();
@@ -263,8 +275,9 @@ pub async fn start(
     let beats_listener = bind(config.port(BEATS), &[]).await?;
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
-    let windows = Budget::new(intake.budget().limit() / WINDOW_SHARE);
-    let house = House { config, acknowledge, intake: &intake, ledger };
+    let overhead = Overhead::new(connections);
+    let ending = CancellationToken::new();
+    let house = House { config, acknowledge, intake: &intake, ledger, ending: &ending };
     let health = HealthReporter::new();
     let handlers = Handlers {
         otlp_grpc: house.behind_gate(OTLP_GRPC, house.otlp_grpc(&health))?,
@@ -278,31 +291,33 @@ pub async fn start(
         json: json_listener.as_ref().map(|listener| listener.address),
         beats: beats_listener.as_ref().map(|listener| listener.address),
         connections: Vec::new(),
+        overhead: Arc::clone(&overhead),
         handlers,
         health,
+        ending,
         cut: signals.cut.clone(),
     };
     let bounds =
-        |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&windows), signals.clone());
+        |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&overhead), signals.clone());
     let Handlers { otlp_grpc, otlp_http, json, beats } = &started.handlers;
     if let (Some((_, grpc)), Some(listener), Some(handler)) = (grpc, grpc_listener, otlp_grpc) {
-        let (config, windows, signals) = bounds(&grpc.connections);
+        let (config, overhead, signals) = bounds(&grpc.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve_http(Protocol::Http2, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http2, config, overhead, handler, signals));
     }
     if let (Some((_, http)), Some(listener), Some(handler)) = (http, http_listener, otlp_http) {
-        let (config, windows, signals) = bounds(&http.connections);
+        let (config, overhead, signals) = bounds(&http.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve_http(Protocol::Http, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http, config, overhead, handler, signals));
     }
     if let (Some(settings), Some(listener), Some(handler)) = (&config.json, json_listener, json) {
-        let (config, windows, signals) = bounds(&settings.connections);
+        let (config, overhead, signals) = bounds(&settings.connections);
         let handler = Arc::clone(handler);
-        started.connections.push(listener.serve_http(Protocol::Http, config, windows, handler, signals));
+        started.connections.push(listener.serve_http(Protocol::Http, config, overhead, handler, signals));
     }
     if let (Some(settings), Some(listener), Some(endpoint)) = (&config.beats, beats_listener, beats) {
-        let (config, _, signals) = bounds(&settings.connections);
-        let beats = Beats { endpoint: Arc::clone(endpoint), config, signals };
+        let (config, overhead, signals) = bounds(&settings.connections);
+        let beats = Beats { endpoint: Arc::clone(endpoint), config, overhead, signals };
         started.connections.push(listener.serve(beats));
     }
     Ok(started)
@@ -319,7 +334,7 @@ impl Started {
     /// Has requests from now on answered as `config` says; those under way are finished as they began. Addresses and bounds on
     /// connections stay.
     pub fn adopt(&self, config: &Receivers, acknowledge: Acknowledge, intake: &Arc<Intake>, ledger: &Ledger) {
-        let house = House { config, acknowledge, intake, ledger };
+        let house = House { config, acknowledge, intake, ledger, ending: &self.ending };
         for connections in &self.connections {
             let Some(gate) = &connections.gate else { continue };
             let auth = config.port(connections.receiver).and_then(|port| port.auth);
@@ -359,13 +374,18 @@ impl Started {
         &self.connections
     }
 
+    /// What all connections take beside payloads.
+    pub fn overhead(&self) -> &Arc<Overhead> {
+        &self.overhead
+    }
+
     /// The gRPC health service says NOT_SERVING from now on, so that clients that ask it go elsewhere.
     pub async fn fail_health(&self) {
         self.health.set_service_status("", ServingStatus::NotServing).await;
     }
 
-    /// Waits, after `shutdown`, until every connection has ended. What is left after `deadline` is cut: its clients have
-    /// no answer, so they send again. Returns whether nothing had to be cut.
+    /// Waits, after `shutdown`, until every connection has ended. What is under way after `deadline` is refused in its protocol's
+    /// retryable way, and a connection that does not end with that is cut. Returns whether nothing had to be refused or cut.
     pub async fn closed(&self, deadline: Duration) -> bool {
         self.fail_health().await;
         // A watch on the service never ends by itself, and would hold its connection to the deadline.
@@ -373,12 +393,23 @@ impl Started {
         if timeout(deadline, self.ended()).await.is_ok() {
             return true;
         }
-        let open: usize = self.connections.iter().map(Connections::open).sum();
-        tracing::warn!(connections = open, "connections were cut at the end of the drain");
+        tracing::warn!(
+            connections = self.open(),
+            "the time to drain is up: clients that wait are told to try again"
+        );
+        self.ending.cancel();
+        if timeout(REFUSED_WITHIN, self.ended()).await.is_ok() {
+            return false;
+        }
+        tracing::warn!(connections = self.open(), "connections were cut at the end of the drain");
         self.cut.cancel();
         // They only have to notice; the answer is known.
         let _ = timeout(CUT_WITHIN, self.ended()).await;
         false
+    }
+
+    fn open(&self) -> usize {
+        self.connections.iter().map(Connections::open).sum()
     }
 
     async fn ended(&self) {

@@ -91,9 +91,9 @@ impl OtlpGrpc {
     {
         let deadline = deadline(request.headers(), Instant::now());
         let coding = message_coding(request.headers())?;
-        self.endpoint.has_room()?;
+        self.endpoint.may_enter(&request)?;
         let mut chunks = Chunks::new(request.into_body(), self.endpoint.bounds.body_timeout);
-        let read = self.read_message(&mut chunks, coding).await;
+        let read = self.endpoint.unless_ending(self.read_message(&mut chunks, coding)).await;
         self.endpoint.door.count_bytes(chunks.received());
         let message = self.endpoint.request(read?);
         visit.counted();

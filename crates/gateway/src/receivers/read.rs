@@ -1,7 +1,9 @@
 //! Reads a request body into one buffer, under a lease, a limit and a clock.
 
 use super::answer::{Fault, Kind};
-use super::buffer::{Buffer, Payload};
+use super::buffer::Payload;
+use super::gather::{Gathered, MAPPED_FROM_BYTES};
+use super::overhead::READ_BUFFER_BYTES;
 use bytes::{Buf as _, Bytes};
 use forebay_pipeline::budget::Budget;
 use http_body::Body;
@@ -18,12 +20,12 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 const MAX_FORGOTTEN_BYTES: u64 = 1 << 20;
 const FORGET_WITHIN: Duration = Duration::from_secs(1);
 
-/// A smaller chunk is copied even if it is the whole body: it would pin the connection's read buffer (up to 64 KiB, see
-/// `listener`), which no lease counts.
+/// A smaller chunk is copied even if it is the whole body: it would pin the connection's read buffer, which is larger.
 const KEEP_FROM_BYTES: usize = 32 << 10;
+const _: () = assert!(KEEP_FROM_BYTES * 2 == READ_BUFFER_BYTES);
 
 /// A body of a larger declared length is leased as it comes. Most requests are smaller, and are not copied as they grow.
-const LEASED_WHOLE_BYTES: usize = 256 << 10;
+const LEASED_WHOLE_BYTES: usize = MAPPED_FROM_BYTES;
 
 /// The chunks of a body, with an eye on the clock.
 #[derive(Debug)]
@@ -119,11 +121,11 @@ where
             let declared = usize::try_from(declared).map_err(|_| Fault::too_large(limit))?;
             return self.collect_exactly(Bytes::new(), declared, budget, limit).await;
         }
-        let mut buffer = Buffer::with_capacity(budget, 0, limit)?;
+        let mut gathered = Gathered::up_to(budget, limit)?;
         while let Some(chunk) = self.next().await? {
-            buffer.extend(&chunk)?;
+            gathered.extend(&chunk)?;
         }
-        buffer.finish()
+        gathered.finish()
     }
 
     /// The rest of the body, of which `first` has been read, in one buffer. It must be `len` bytes long.
@@ -143,12 +145,14 @@ where
         if len > LEASED_WHOLE_BYTES {
             return self.collect_as_it_comes(first, len, budget).await;
         }
-        let lease = budget.lease(len)?;
+        let mut lease = budget.lease(len)?;
         let mut chunk = first;
         if chunk.is_empty() && len > 0 {
             chunk = self.next().await?.unwrap_or_default();
         }
-        if chunk.len() == len && len >= KEEP_FROM_BYTES {
+        // It holds the read buffer that it lies in, so that is what it is charged with.
+        let pinned = len.max(READ_BUFFER_BYTES);
+        if chunk.len() == len && len >= KEEP_FROM_BYTES && lease.resize(pinned).is_ok() {
             return match self.next().await? {
                 None => Ok(Payload { bytes: chunk, lease }),
                 Some(_) => Err(longer(len)),
@@ -171,31 +175,29 @@ where
         Ok(Payload { bytes: bytes.into(), lease })
     }
 
-    /// The same for a large body, of which no more is leased than has come, and as much again: whoever declares much and sends little
-    /// must not keep others out. What would find no room now is refused at once all the same.
+    /// The same for a large body, of which no more is leased than has come.
     async fn collect_as_it_comes(
         &mut self,
         first: Bytes,
         len: usize,
         budget: &Arc<Budget>,
     ) -> Result<Payload, Fault> {
-        drop(budget.lease(len)?);
-        let mut buffer = Buffer::with_capacity(budget, LEASED_WHOLE_BYTES, len)?;
+        let mut gathered = Gathered::of_len(budget, len)?;
         let mut chunk = first;
         loop {
-            if chunk.len() > len - buffer.len() {
+            if chunk.len() > len - gathered.len() {
                 return Err(longer(len));
             }
-            buffer.extend(&chunk)?;
+            gathered.extend(&chunk)?;
             match self.next().await? {
                 Some(next) => chunk = next,
                 None => break,
             }
         }
-        if buffer.len() < len {
-            return Err(shorter(buffer.len(), len));
+        if gathered.len() < len {
+            return Err(shorter(gathered.len(), len));
         }
-        buffer.finish()
+        gathered.finish()
     }
 
     /// The first `N` bytes, and what came with them.
@@ -253,8 +255,7 @@ mod tests {
             let budget = Budget::new(4 * LEN);
             let seen = Arc::clone(&budget);
             let body = StreamBody::new(stream::unfold(0, move |sent| {
-                // Never more than a quarter of a mebibyte, or twice what has come beside what is being moved.
-                assert!(seen.used() <= (3 * (sent << 16)).max(LEASED_WHOLE_BYTES), "{sent}: {}", seen.used());
+                assert!(seen.used() <= (sent + 1) << 16, "{sent}: {}", seen.used());
                 let next = (sent < comes).then(|| (Ok::<_, Infallible>(Frame::data(part())), sent + 1));
                 std::future::ready(next)
             }));

@@ -2,10 +2,13 @@
 
 use super::caller::Caller;
 use super::linger::Lingering;
+use super::overhead::Spoken;
+use forebay_pipeline::budget::Lease;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// A connection whose client has begun to speak.
@@ -14,6 +17,17 @@ pub struct Connection {
     pub stream: Stream,
     /// Whom the client's certificate names.
     pub caller: Caller,
+    /// What the client speaks, if that is HTTP.
+    pub spoken: Spoken,
+    /// For what TLS takes.
+    pub lease: Option<Lease>,
+}
+
+impl Connection {
+    /// Without TLS.
+    pub fn plain(stream: TcpStream, spoken: Spoken) -> Self {
+        Self { stream: Stream::Plain(Lingering::new(stream)), caller: None, spoken, lease: None }
+    }
 }
 
 /// The bytes of a connection. Boxed is only what TLS needs, so that a plain connection stays as small as it was.

@@ -66,6 +66,14 @@ impl Settings {
                     faults.push((format!("sinks.{name}.delivery.lag.max_bytes"), why));
                 }
             }
+            for (i, name) in journal.abandon.iter().enumerate() {
+                if self.sinks.contains_key(name) {
+                    let why = format!(
+                        "`{name}` is a sink, so nothing is given up: name only sinks that are not configured any more"
+                    );
+                    faults.push((format!("journal.abandon[{i}]"), why));
+                }
+            }
             faults.extend(journal.faults().into_iter().map(|(path, why)| (format!("journal.{path}"), why)));
         } else {
             for path in &durable {

@@ -70,9 +70,11 @@ pub struct DocumentSettings {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// All payloads in memory together: request bodies with their indexes, inflation, batches on their way. Requests
-    /// over it are refused and may be sent again; one that alone needs more is refused for good. Batches of what was taken already may
-    /// exceed it, by each sink's `concurrency.max` times `batch.max_bytes` at most, or by documents that are larger than a batch.
+    /// What payloads and connections take in memory together. Three quarters are for payloads: request bodies with their indexes, inflation,
+    /// batches on their way. Requests over it are refused and may be sent again; one that alone needs more is refused for good. Batches of what
+    /// was taken already may exceed it, by each sink's `concurrency.max` times `batch.max_bytes` at most, or by documents that are larger
+    /// than a batch. One quarter is for connections: 2 KiB for one that is silent, 34 to 82 KiB for HTTP/1.1, 114 KiB to 2 MiB for HTTP/2 and 8 KiB for
+    /// each of its calls, 146 KiB for Beats. What finds no room there is told to come back.
     /// Default: 40 % of the container's memory limit, or of the machine's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
@@ -95,8 +97,8 @@ pub struct AdminSettings {
 }
 
 /// Whether a changed configuration is taken on without a signal. SIGHUP always does it. A file with a fault, or that changes what
-/// only a restart can change (addresses, `journal`, `dead_letters`, `limits.memory`, `admin`, `runtime`, `log`), changes nothing, and the
-/// log says why.
+/// only a restart can change (addresses, `journal` but for `journal.abandon`, `dead_letters`, `limits.memory`, `admin`, `runtime`, `log`), changes
+/// nothing, and the log says why.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReloadSettings {
@@ -114,7 +116,7 @@ pub struct DrainSettings {
     /// How long requests are still taken after the signal, so that load balancers notice.
     pub door_open: Period,
     /// How long, from the closing of the door, what was taken may be on its way. What is left then is abandoned: its clients
-    /// were never told success.
+    /// are told to try again.
     pub deadline: Period,
 }
 

@@ -20,10 +20,11 @@ pub struct DeadLetterConfig {
     /// The directory; made if there is none. Default `./forebay-data/dead-letters`. In production, a disk that survives the
     /// process. Each process needs a directory of its own.
     pub path: PathBuf,
-    /// Most bytes in all files together. Default `1GiB`. A full directory stops delivery to the sinks that refuse records, until
-    /// files are moved away: nothing is dropped, and clients are told to try again.
+    /// Most bytes in all files together, at least `max_file_bytes`. Default `1GiB`. A full directory stops delivery to the sinks that
+    /// refuse records, until files are moved away: nothing is dropped, and clients are told to try again. An empty directory takes a letter
+    /// of any size, so that none waits for ever.
     pub max_bytes: ByteSize,
-    /// The size at which a new file is begun. Default `64MiB`.
+    /// Most bytes in one file, and of what is written and synced at once; a letter that is larger has a file of its own. Default `64MiB`.
     pub max_file_bytes: ByteSize,
     /// Keep letters as documents in a sink instead. What that sink refuses in its turn goes to the directory.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,12 +89,13 @@ pub struct DeadLetterStats {
     pub failures: AtomicU64,
 }
 
-/// Keeps dead letters in files named `dead-letters-<when begun>-<number>.jsonl`, one JSON object on a line. Every burial is one
-/// write and one fsync, however many letters it has.
+/// Keeps dead letters in files named `dead-letters-<when begun>-<number>.jsonl`, one JSON object on a line. A burial takes as many letters
+/// as fit into one file, with one write and one fsync.
 #[derive(Debug)]
 pub struct DeadLetterDir {
     /// One writer at a time, so that at most one thread waits for the disk.
     writer: Arc<Mutex<Writer>>,
+    max_file_bytes: usize,
     stats: DeadLetterStats,
 }
 
@@ -103,7 +105,8 @@ impl DeadLetterDir {
         let writer = Writer::open(config)?;
         let stats = DeadLetterStats::default();
         stats.bytes.store(writer.used(), Relaxed);
-        Ok(Self { writer: Arc::new(Mutex::new(writer)), stats })
+        let max_file_bytes = config.max_file_bytes.as_usize();
+        Ok(Self { writer: Arc::new(Mutex::new(writer)), max_file_bytes, stats })
     }
 
     /// What was kept and what failed.
@@ -124,14 +127,15 @@ impl DeadLetterDir {
 }
 
 impl DeadLetters for DeadLetterDir {
-    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<(), BuryError>> {
+    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<usize, BuryError>> {
         Box::pin(async move {
-            let buried = self.append(lines(letters)?).await;
+            let (text, count) = lines(letters, self.max_file_bytes)?;
+            let buried = self.append(text).await;
             match &buried {
-                Ok(()) => self.stats.letters.fetch_add(letters.len() as u64, Relaxed),
+                Ok(()) => self.stats.letters.fetch_add(count as u64, Relaxed),
                 Err(_) => self.stats.failures.fetch_add(1, Relaxed),
             };
-            buried
+            buried.map(|()| count)
         })
     }
 }
@@ -155,11 +159,13 @@ pub(super) fn rfc3339(time: &mut TimestampWriter, nanos: i64) -> String {
     String::from_utf8_lossy(&[&second[..], &fraction[..]].concat()).into_owned()
 }
 
-fn lines(letters: &[Letter]) -> Result<Vec<u8>, BuryError> {
+/// The first letters as lines of no more than `most` bytes together, but at least one; and how many they are.
+fn lines(letters: &[Letter], most: usize) -> Result<(Vec<u8>, usize), BuryError> {
     let mut time = TimestampWriter::default();
     let mut rfc3339 = |nanos| rfc3339(&mut time, nanos);
     let mut out = Vec::new();
-    for letter in letters {
+    for (count, letter) in letters.iter().enumerate() {
+        let before = out.len();
         let envelope = Envelope {
             buried_at: &rfc3339(letter.buried),
             arrived_at: &rfc3339(letter.arrived),
@@ -178,6 +184,10 @@ fn lines(letters: &[Letter]) -> Result<Vec<u8>, BuryError> {
             letter.document.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
         );
         out.extend_from_slice(b"}\n");
+        if out.len() > most && count > 0 {
+            out.truncate(before);
+            return Ok((out, count));
+        }
     }
-    Ok(out)
+    Ok((out, letters.len()))
 }

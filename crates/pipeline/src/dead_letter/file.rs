@@ -62,7 +62,8 @@ impl Writer {
             // Somebody may have moved files away.
             self.recount()?;
         }
-        if self.used + wanted > self.max_bytes {
+        // Alone, a letter is kept whatever its size: there is nothing that could be moved away for it.
+        if self.used > 0 && self.used + wanted > self.max_bytes {
             return Err(BuryError::Full { wanted, used: self.used, limit: self.max_bytes });
         }
         let mut current = match self.current.take() {

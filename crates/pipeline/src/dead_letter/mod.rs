@@ -29,8 +29,9 @@ pub fn lock(dir: &std::path::Path) -> std::io::Result<std::fs::File> {
 
 /// Where dead letters are kept.
 pub trait DeadLetters: Debug + Send + Sync + 'static {
-    /// Keeps all of `letters` durably, or fails; after a failure, some of them may have been kept.
-    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<(), BuryError>>;
+    /// Keeps `letters` durably, from the first on, and says how many: at least one if there is any. Those behind them are for the
+    /// next call. After a failure, some may have been kept all the same.
+    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<usize, BuryError>>;
 }
 
 /// One record that can never be delivered as it is.

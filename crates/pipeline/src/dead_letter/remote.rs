@@ -78,7 +78,7 @@ impl DeadLetterSink {
 }
 
 impl DeadLetters for DeadLetterSink {
-    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<(), BuryError>> {
+    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<usize, BuryError>> {
         Box::pin(async move {
             let handle = self.handle.lock().clone();
             let mut receipts = Vec::with_capacity(letters.len());
@@ -89,8 +89,8 @@ impl DeadLetters for DeadLetterSink {
                 handle.send(share).await;
                 receipts.push(receipt);
             }
-            let mut refused = Vec::new();
-            for (letter, receipt) in letters.iter().zip(receipts) {
+            let (mut refused, mut places) = (Vec::new(), Vec::new());
+            for ((place, letter), receipt) in letters.iter().enumerate().zip(receipts) {
                 let settled = receipt.settled().await;
                 if settled.abandoned > 0 {
                     let reason = settled.reason.unwrap_or_else(|| "it was given up".to_owned());
@@ -98,9 +98,15 @@ impl DeadLetters for DeadLetterSink {
                 }
                 if settled.rejected > 0 {
                     refused.push(letter.clone());
+                    places.push(place);
                 }
             }
-            if refused.is_empty() { Ok(()) } else { self.otherwise.bury(&refused).await }
+            if refused.is_empty() {
+                return Ok(letters.len());
+            }
+            let kept = self.otherwise.bury(&refused).await?;
+            // Up to the first that neither has. Those behind it are in the sink once, however often they are buried.
+            Ok(places.get(kept).copied().unwrap_or(letters.len()))
         })
     }
 }

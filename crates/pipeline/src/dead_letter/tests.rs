@@ -116,6 +116,52 @@ async fn a_full_directory_refuses_counts_what_was_there_and_recovers() {
     assert_eq!(messages(dir.path()), ["1", "2"]);
 }
 
+/// As whoever owes them does it: until the store has all of them, or fails.
+async fn bury_all(store: &DeadLetterDir, mut letters: &[Letter]) -> Result<(), BuryError> {
+    while !letters.is_empty() {
+        letters = &letters[store.bury(letters).await?..];
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_letters_than_the_directory_holds_go_in_as_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let size = tokio::task::spawn_blocking(line_bytes).await.unwrap();
+    let (max_bytes, max_file_bytes) = (ByteSize(size * 4), ByteSize(size * 2));
+    let store =
+        DeadLetterDir::open(&DeadLetterConfig { max_bytes, max_file_bytes, ..config(dir.path()) }).unwrap();
+    let letters: Vec<Letter> = (0..7).map(|number| letter(&number.to_string())).collect();
+    assert!(
+        matches!(bury_all(&store, &letters).await, Err(BuryError::Full { used, .. }) if used == size * 4)
+    );
+    assert_eq!(messages(dir.path()), ["0", "1", "2", "3"]);
+    assert!(files(dir.path()).iter().all(|file| fs::metadata(file).unwrap().len() == size * 2));
+    files(dir.path()).iter().for_each(|file| fs::remove_file(file).unwrap());
+    bury_all(&store, &letters[4..]).await.unwrap();
+    assert_eq!(messages(dir.path()), ["4", "5", "6"]);
+    assert_eq!(store.stats().letters.load(Relaxed), 7);
+}
+
+#[tokio::test]
+async fn a_letter_that_is_larger_than_all_may_be_is_kept_where_there_is_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = DeadLetterConfig {
+        max_bytes: ByteSize(2_000),
+        max_file_bytes: ByteSize(1_000),
+        ..config(dir.path())
+    };
+    let store = DeadLetterDir::open(&config).unwrap();
+    let large = letter(&"x".repeat(5_000));
+    store.bury(&[letter("0")]).await.unwrap();
+    let full = store.bury(std::slice::from_ref(&large)).await.unwrap_err();
+    assert!(matches!(full, BuryError::Full { .. }), "{full}");
+    fs::remove_file(&files(dir.path())[0]).unwrap();
+    assert_eq!(store.bury(&[large, letter("1")]).await.unwrap(), 1);
+    assert!(matches!(store.bury(&[letter("1")]).await, Err(BuryError::Full { .. })));
+    assert_eq!(messages(dir.path())[0].len(), 5_000);
+}
+
 #[tokio::test]
 async fn letters_go_to_a_new_file_when_the_current_one_was_moved_away() {
     let dir = tempfile::tempdir().unwrap();

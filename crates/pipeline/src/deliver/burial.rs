@@ -7,7 +7,7 @@ use super::recovery::delay;
 use super::settle::Grave;
 use super::stats::DeliveryState;
 use crate::budget::Lease;
-use crate::dead_letter::Letter;
+use crate::dead_letter::{BuryError, Letter};
 use crate::ledger::Outcome;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,14 +16,12 @@ use std::sync::atomic::Ordering::Relaxed;
 const STRETCH_BYTES: usize = 256 << 10;
 
 /// Buries all of `graves`, with backoff for as long as that fails. Meanwhile the records are owed, and the place of their payload
-/// on the way stays taken: a store that is full stops delivery instead of losing letters. `lease` is the payload's; the letters
-/// are about as large.
+/// on the way stays taken: a store that is full stops delivery instead of losing letters. What the store has is settled at once, and not
+/// buried again. `lease` is the payload's; the letters are about as large.
 pub(super) async fn bury(context: Arc<Context>, mut graves: Vec<Grave>, lease: Lease) {
     let mut failures = 0;
     loop {
-        let letters = letters(&context, &graves).await;
-        let Err(error) = context.dead_letters.bury(&letters).await else { break };
-        drop(letters);
+        let Err(error) = keep(&context, &mut graves).await else { break };
         failures += 1;
         context.stats.burial_failures.fetch_add(1, Relaxed);
         let reason = bounded(format!("dead letters: {error}"));
@@ -41,12 +39,32 @@ pub(super) async fn bury(context: Arc<Context>, mut graves: Vec<Grave>, lease: L
         }
     }
     context.stats.set_burying(DeliveryState::Ok);
-    for Grave { mut queued, reasons } in graves {
-        for reason in reasons {
-            queued.share.claim.settle_because(Outcome::DeadLettered, 1, Some(&reason));
+    drop(lease);
+}
+
+/// Keeps the letters of `graves`, in as many portions as the store makes of them. After an error those are left that it has not.
+async fn keep(context: &Context, graves: &mut Vec<Grave>) -> Result<(), BuryError> {
+    let mut letters = letters(context, graves).await;
+    while !letters.is_empty() {
+        let kept = context.dead_letters.bury(&letters).await?;
+        letters.drain(..kept);
+        settle(graves, kept);
+    }
+    Ok(())
+}
+
+/// Settles the first `kept` records of `graves`; the others are left.
+fn settle(graves: &mut Vec<Grave>, mut kept: usize) {
+    let mut left = Vec::new();
+    for mut grave in graves.drain(..) {
+        let settles = kept.min(grave.reasons.len());
+        kept -= settles;
+        left.extend(grave.split_off(settles));
+        for reason in grave.reasons {
+            grave.queued.share.claim.settle_because(Outcome::DeadLettered, 1, Some(&reason));
         }
     }
-    drop(lease);
+    *graves = left;
 }
 
 /// Whether it is still worth trying.

@@ -30,8 +30,8 @@ pub struct DeliveryConfig {
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "DeliveryLag")]
 pub struct LagConfig {
-    /// Most bytes of the journal, in whole files of `journal.segment_bytes`, that may be kept for this sink. Default: as much as the
-    /// journal may hold.
+    /// Most bytes of the journal, in whole files of `journal.segment_bytes`, that may be kept for this sink; at least two such files.
+    /// Default: as much as the journal may hold.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<ByteSize>,
     /// What happens beyond.

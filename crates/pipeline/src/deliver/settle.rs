@@ -51,6 +51,14 @@ pub(super) struct Grave {
     pub reasons: Vec<String>,
 }
 
+impl Grave {
+    /// Keeps the first `records` and parts with the rest, if there is a rest.
+    pub(super) fn split_off(&mut self, records: usize) -> Option<Self> {
+        let queued = self.queued.split_off(records as u32)?;
+        Some(Self { queued, reasons: self.reasons.split_off(records) })
+    }
+}
+
 /// Settles what `verdicts` settle of a payload that holds `shares`, together `records`.
 pub(super) fn settle(
     context: &Context,

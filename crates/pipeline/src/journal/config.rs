@@ -15,9 +15,11 @@ use std::time::Duration;
 pub struct JournalConfig {
     /// Its folder, for this process alone, on a disk that survives what the data is to survive. Default `./forebay-data/journal`.
     pub path: PathBuf,
-    /// Most bytes on disk. When they are used up, clients are told to try again until sinks have caught up. Default `4GiB`.
+    /// Most bytes on disk, at least twice `segment_bytes`. When they are used up, clients are told to try again until sinks have caught up. Default
+    /// `4GiB`.
     pub max_bytes: ByteSize,
-    /// Size of one file. A file is removed when every sink has all of it, so smaller files are freed sooner. Default `64MiB`.
+    /// Size of one file, from `1MiB` to `1GiB`. A file is removed when every sink has all of it, so smaller files are freed sooner. Default
+    /// `64MiB`.
     pub segment_bytes: ByteSize,
     /// Requests that come within this time after a sync are made durable together by the next one; one that comes later is synced at
     /// once. Longer spares the disk and the CPU, and clients wait longer. At most `1s`. Default `10ms`.
@@ -25,7 +27,8 @@ pub struct JournalConfig {
     /// Whether bodies are compressed on disk: less disk for more CPU.
     pub compression: Compression,
     /// Names of sinks that were removed from the configuration, or renamed, while the journal still held data for them: that data is
-    /// given up, and counted in the log. Without its name here, such a sink keeps Forebay from starting.
+    /// given up, and counted in the log. Without its name here, such a sink keeps Forebay from starting, and a reload from removing it. A name that
+    /// is a sink's is refused; one that the journal does not know is told in the log. A reload takes a change of these names on.
     pub abandon: Vec<String>,
 }
 

@@ -109,17 +109,20 @@ pub enum Found {
 pub struct Cursors(pub BTreeMap<String, Cursor>);
 
 impl Cursors {
-    /// Reads the cursors. Never fails: without them all is delivered again.
-    pub fn load(storage: &impl Storage) -> (Self, Found) {
-        let len = match storage.list() {
-            Ok(files) => files.into_iter().find(|(name, _)| name == NAME).map(|(_, len)| len),
-            Err(_) => return (Self::default(), Found::Damaged),
+    /// Reads the cursors. Without sound ones all is delivered again.
+    ///
+    /// # Errors
+    /// The storage does not give them; they may be sound.
+    pub fn load(storage: &impl Storage) -> io::Result<(Self, Found)> {
+        let files = storage.list()?;
+        let Some((_, len)) = files.into_iter().find(|(name, _)| name == NAME) else {
+            return Ok((Self::default(), Found::Missing));
         };
-        let Some(len) = len else { return (Self::default(), Found::Missing) };
-        match storage.read(NAME, 0, len as usize).ok().and_then(|bytes| Self::decode(&bytes)) {
+        let bytes = storage.read(NAME, 0, len as usize)?;
+        Ok(match Self::decode(&bytes) {
             Some(cursors) => (cursors, Found::Sound),
             None => (Self::default(), Found::Damaged),
-        }
+        })
     }
 
     /// Makes these cursors the durable ones.

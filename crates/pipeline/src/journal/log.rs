@@ -72,10 +72,6 @@ pub struct Recovered {
     pub torn_bytes: u64,
     /// Segments whose own head was damaged.
     pub bad_heads: u64,
-    /// Segments that the storage would not give; they are left alone.
-    pub unreadable: Vec<String>,
-    /// The numbers that frames in these may have. They are owed still: the next start may be able to read them.
-    pub unread: Vec<std::ops::Range<u64>>,
     /// The route tables that frames name.
     pub plans: BTreeSet<u32>,
 }
@@ -87,6 +83,8 @@ struct Segment {
     end: u64,
     /// Bytes up to the end of its last good frame.
     len: u64,
+    /// The route tables that its frames name; also those of frames that were given up.
+    plans: BTreeSet<u32>,
 }
 
 impl Segment {
@@ -124,7 +122,8 @@ impl<S: Storage> Log<S> {
     /// number that the next frame may have: that above every frame that a cursor speaks of.
     ///
     /// # Errors
-    /// The storage cannot even be listed, or a later Forebay has written there: to go on would remove its frames.
+    /// The storage cannot be listed, or a segment not be read: to go on without it would make a loss of what may be sound. Or a later
+    /// Forebay has written there: to go on would remove its frames. Nothing was changed then.
     pub fn open(
         storage: Arc<S>,
         config: LogConfig,
@@ -139,18 +138,13 @@ impl<S: Storage> Log<S> {
         files.sort_unstable();
         let mut recovered = Recovered::default();
         let mut segments = VecDeque::new();
+        let mut empty = Vec::new();
         let mut next = files.first().map_or(0, |(base, _)| *base);
-        let mut unread = 0;
         for (at, (base, file_len)) in files.iter().enumerate() {
             let until = files.get(at + 1).map_or(u64::MAX, |(base, _)| *base);
             let name = segment::name_of(*base);
-            let Ok(bytes) = storage.read(&name, 0, *file_len as usize).map(Bytes::from) else {
-                // Left as it is, for better days: what comes next must not take its numbers or its name.
-                recovered.unreadable.push(name);
-                unread = base + file_len / frame::HEAD_BYTES as u64 + 1;
-                recovered.unread.push(*base..unread.min(until));
-                continue;
-            };
+            let bytes = storage.read(&name, 0, *file_len as usize).map_err(|error| unread(&name, &error))?;
+            let bytes = Bytes::from(bytes);
             let scan = segment::scan(*base, &bytes, next..until);
             if scan.unknown {
                 return Err(later(&name));
@@ -169,13 +163,16 @@ impl<S: Storage> Log<S> {
             recovered.bad_heads += u64::from(scan.bad_head && !scan.frames.is_empty());
             recovered.torn_bytes += file_len.saturating_sub(scan.len);
             if scan.frames.is_empty() {
-                // Nothing of it was ever answered for, or nothing is left.
-                let _ = storage.remove(&name);
+                empty.push(name);
                 continue;
             }
-            segments.push_back(Segment { base: *base, end: next, len: scan.len });
+            segments.push_back(Segment { base: *base, end: next, len: scan.len, plans: scan.plans });
         }
-        let next = next.max(floor).max(unread);
+        for name in empty {
+            // Nothing of it was ever answered for, or nothing is left.
+            let _ = storage.remove(&name);
+        }
+        let next = next.max(floor);
         let mut log = Self { storage, config, segments, writer: None, tail_in_doubt: true, next };
         // A start is better than none, so an error waits for the first append.
         let _ = log.settle_tail();
@@ -211,6 +208,11 @@ impl<S: Storage> Log<S> {
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    /// The route tables that the segments' frames name.
+    pub fn plans(&self) -> BTreeSet<u32> {
+        self.segments.iter().flat_map(|segment| &segment.plans).copied().collect()
     }
 
     /// The segments, as far as they are durable.
@@ -277,6 +279,7 @@ impl<S: Storage> Log<S> {
                 [&head[..], receiver, stored, frame::padding(receiver.len(), stored.len(), *spare)]
             })
             .collect();
+        segment.plans.extend(entries.iter().map(|entry| entry.label.plan));
         if let Err(error) = writer.appender.append_parts(&parts) {
             self.give_up();
             return Err(error.into());
@@ -362,7 +365,7 @@ impl<S: Storage> Log<S> {
         }
         let synced_len = SEGMENT_HEAD_BYTES as u64;
         self.writer = Some(Writer { appender, salt, synced: base, synced_len });
-        self.segments.push_back(Segment { base, end: base, len: synced_len });
+        self.segments.push_back(Segment { base, end: base, len: synced_len, plans: BTreeSet::new() });
         Ok(())
     }
 
@@ -391,6 +394,16 @@ impl<S: Storage> Log<S> {
             self.segments.pop_back();
         }
     }
+}
+
+fn unread(name: &str, error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!(
+            "{name} cannot be read: {error}. Nothing of it is known to be lost, so nothing was changed: let this process read it, or mend \
+             the disk. If that cannot be done, `forebay journal repair` puts it aside and says what is lost with it"
+        ),
+    )
 }
 
 fn later(name: &str) -> io::Error {

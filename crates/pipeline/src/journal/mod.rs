@@ -28,6 +28,7 @@ use frame::Frame;
 use log::{AppendError, Entry, Log, LogConfig, Recovered};
 use parking_lot::Mutex;
 use segment::Position;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -64,20 +65,18 @@ pub struct Opened {
 }
 
 impl<S: Storage> Journal<S> {
-    /// Opens the journal for these sinks, whatever state it is in. A sink that the cursors do not know begins with the next frame;
+    /// Opens the journal for these sinks, however damaged it is. A sink that the cursors do not know begins with the next frame;
     /// where the cursors themselves are lost, every sink begins with the oldest.
     ///
     /// # Errors
-    /// The storage cannot even be listed.
+    /// Something of it cannot be read, which is not the same as damaged; see [`Log::open`].
     pub fn open(storage: Arc<S>, config: LogConfig, sinks: &[String]) -> io::Result<(Self, Opened)> {
-        let (mut cursors, found) = Cursors::load(&*storage);
+        let (mut cursors, found) = Cursors::load(&*storage).map_err(|error| unread(&error))?;
         let mut oldest = None;
         let (log, recovered) = Log::open(Arc::clone(&storage), config, cursors.floor(), |position| {
             oldest.get_or_insert(position.sequence);
         })?;
         let tail = log.next();
-        let unread = recovered.unread.first().map(|range| range.start);
-        let oldest = oldest.into_iter().chain(unread).min();
         let start = if found == Found::Sound { tail } else { oldest.unwrap_or(tail) };
         for sink in sinks {
             cursors.0.entry(sink.clone()).or_insert_with(|| Cursor::at(start));
@@ -94,7 +93,7 @@ impl<S: Storage> Journal<S> {
     /// Opens the log again, after whoever used it has panicked in the middle of something.
     ///
     /// # Errors
-    /// The storage cannot be listed.
+    /// Of [`Log::open`].
     pub fn reopen(&mut self) -> io::Result<()> {
         let floor = self.cursors.lock().floor();
         self.log = Log::open(Arc::clone(&self.storage), self.config, floor, |_| ())?.0;
@@ -180,6 +179,11 @@ impl<S: Storage> Journal<S> {
         self.log.extents()
     }
 
+    /// Of [`Log::plans`].
+    pub fn plans(&self) -> BTreeSet<u32> {
+        self.log.plans()
+    }
+
     /// Of [`Log::has_room`].
     ///
     /// # Errors
@@ -231,13 +235,18 @@ fn gaps(oldest: Option<u64>, recovered: &Recovered, tail: u64) -> Vec<Range<u64>
     let before = 0..oldest.unwrap_or(tail);
     let behind = recovered.end.max(before.end)..tail;
     let between = recovered.gaps.iter().cloned();
-    let all: Vec<Range<u64>> = std::iter::once(before).chain(between).chain([behind]).collect();
-    // What could not be read is not lost.
-    recovered.unread.iter().fold(all, |gaps, unread| {
-        let without =
-            |gap: Range<u64>| [gap.start..gap.end.min(unread.start), gap.start.max(unread.end)..gap.end];
-        gaps.into_iter().flat_map(without).filter(|gap| !gap.is_empty()).collect()
-    })
+    std::iter::once(before).chain(between).chain([behind]).filter(|gap| !gap.is_empty()).collect()
+}
+
+fn unread(error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!(
+            "{} cannot be read: {error}. Nothing was changed: let this process read it, or mend the disk; without that file all that the \
+             journal holds is delivered again",
+            cursors::NAME
+        ),
+    )
 }
 
 /// Lets a cursor pass what is not there; returns how many frames it still had to do with.

@@ -33,6 +33,8 @@ pub(super) struct Plans {
 #[derive(Debug)]
 struct Stored {
     text: Vec<u8>,
+    /// Held by whoever may still write frames that name it.
+    number: Arc<u32>,
     /// Made of the text when a frame asks for it first; none if that cannot be done.
     rules: Option<Option<Arc<Rules>>>,
 }
@@ -46,10 +48,9 @@ impl Plans {
         let mut stored = BTreeMap::new();
         for (name, len) in storage.list()? {
             let Some(plan) = number_of(&name) else { continue };
-            let read = storage.read(&name, 0, len.min(MAX_PLAN_BYTES) as usize);
-            let text =
-                read.map_err(|error| io::Error::new(error.kind(), format!("{name} (kept routes): {error}")))?;
-            stored.insert(plan, Stored { text, rules: None });
+            let text = read(storage, &name, len)
+                .map_err(|error| io::Error::new(error.kind(), format!("{name} (kept routes): {error}")))?;
+            stored.insert(plan, Stored { text, number: Arc::new(plan), rules: None });
         }
         Ok(Self { stored: Mutex::new(stored) })
     }
@@ -64,7 +65,8 @@ impl Plans {
                     plan,
                     "routes that requests in the journal were taken under are gone: they follow the present ones"
                 );
-                self.stored.lock().insert(*plan, Stored { text: Vec::new(), rules: Some(None) });
+                let (text, number) = (Vec::new(), Arc::new(*plan));
+                self.stored.lock().insert(*plan, Stored { text, number, rules: Some(None) });
             } else if self.rules(*plan, ledger).is_none() {
                 tracing::error!(
                     plan,
@@ -74,11 +76,25 @@ impl Plans {
         }
     }
 
-    /// Removes them all: no frame refers to them any more.
-    pub(super) fn clear(&self, storage: &impl Storage) {
-        for (plan, _) in std::mem::take(&mut *self.stored.lock()) {
-            // One that stays is read by the next start.
-            let _ = storage.remove(&name_of(plan));
+    /// Removes those that no frame names, `named` being those that frames name, and that nobody holds who may still write some.
+    pub(super) fn retire(&self, storage: &impl Storage, named: &BTreeSet<u32>) {
+        let mut stored = self.stored.lock();
+        let is_idle =
+            |plan: &u32, kept: &Stored| !named.contains(plan) && Arc::strong_count(&kept.number) == 1;
+        let idle: Vec<u32> =
+            stored.iter().filter(|(plan, kept)| is_idle(plan, kept)).map(|(plan, _)| *plan).collect();
+        // The segments that named them must be gone for good: one that a crash brought back would find its routes gone.
+        if idle.is_empty() || storage.sync_names().is_err() {
+            return;
+        }
+        for plan in idle {
+            match storage.remove(&name_of(plan)) {
+                // Tried again the next time.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+                Ok(()) | Err(_) => {
+                    stored.remove(&plan);
+                }
+            }
         }
     }
 
@@ -90,7 +106,8 @@ impl Plans {
         configs.flat_map(|config| config.routes).flat_map(|route| route.to).collect()
     }
 
-    /// The number of these rules, which are made durable under it unless they are already.
+    /// The number of these rules, which are made durable under it unless they are already. They stay for as long as it is held by anybody, or
+    /// named by a frame.
     ///
     /// # Errors
     /// They cannot be written.
@@ -99,12 +116,12 @@ impl Plans {
         storage: &impl Storage,
         config: &RulesConfig,
         rules: &Arc<Rules>,
-    ) -> io::Result<u32> {
+    ) -> io::Result<Arc<u32>> {
         let text = serde_json::to_vec_pretty(config)?;
         let mut stored = self.stored.lock();
-        if let Some((plan, known)) = stored.iter_mut().find(|(_, known)| known.text == text) {
+        if let Some(known) = stored.values_mut().find(|known| known.text == text) {
             known.rules = Some(Some(Arc::clone(rules)));
-            return Ok(*plan);
+            return Ok(Arc::clone(&known.number));
         }
         let plan = stored.last_key_value().map_or(1, |(last, _)| last + 1);
         let (name, new) = (name_of(plan), format!("{}.new", name_of(plan)));
@@ -113,8 +130,16 @@ impl Plans {
         file.sync()?;
         storage.rename(&new, &name)?;
         storage.sync_names()?;
-        stored.insert(plan, Stored { text, rules: Some(Some(Arc::clone(rules))) });
-        Ok(plan)
+        let number = Arc::new(plan);
+        let rules = Some(Some(Arc::clone(rules)));
+        stored.insert(plan, Stored { text, number: Arc::clone(&number), rules });
+        Ok(number)
+    }
+
+    /// The text of this number.
+    #[cfg(test)]
+    pub(super) fn text(&self, plan: u32) -> Option<Vec<u8>> {
+        self.stored.lock().get(&plan).map(|stored| stored.text.clone())
     }
 
     /// The rules of this number; none if they are lost or cannot be understood.
@@ -125,13 +150,20 @@ impl Plans {
     }
 }
 
+/// The text of a kept route table of `len` bytes.
+pub(super) fn read(storage: &impl Storage, name: &str, len: u64) -> io::Result<Vec<u8>> {
+    storage.read(name, 0, len.min(MAX_PLAN_BYTES) as usize)
+}
+
+/// The rules that such a text says, or why it says none.
+pub(super) fn understand(text: &[u8], ledger: &Ledger) -> Result<Rules, String> {
+    let config = serde_json::from_slice::<RulesConfig>(text).map_err(|error| error.to_string())?;
+    Rules::restore(&config, ledger)
+        .map_err(|faults| faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("; "))
+}
+
 fn restore(text: &[u8], plan: u32, ledger: &Ledger) -> Option<Arc<Rules>> {
-    let config = serde_json::from_slice::<RulesConfig>(text).map_err(|error| error.to_string());
-    let rules = config.and_then(|config| {
-        Rules::restore(&config, ledger)
-            .map_err(|faults| faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>().join("; "))
-    });
-    rules
+    understand(text, ledger)
         .inspect_err(|reason| tracing::error!(plan, %reason, "kept routes cannot be read"))
         .ok()
         .map(Arc::new)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 pub trait Storage: Debug + Send + Sync {
     type Appender: Appender;
 
-    /// The files and their sizes in bytes, in no order.
+    /// What is there and its size in bytes, in no order. Whatever has a file's name counts, so that what is no file cannot pass for nothing.
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
 
     /// A new, empty file; one of that name is emptied.
@@ -105,12 +105,11 @@ impl Storage for Folder {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let about = entry.metadata()?;
-            // Other names and folders are not ours.
-            if let (true, Ok(name)) = (about.is_file(), entry.file_name().into_string()) {
-                files.push((name, about.len()));
-            }
+            // Other names are not ours.
+            let Ok(name) = entry?.file_name().into_string() else { continue };
+            // Of a link to nothing, or of what has gone meanwhile, there is none: whoever reads it finds out.
+            let len = fs::metadata(self.path.join(&name)).map_or(0, |about| about.len());
+            files.push((name, len));
         }
         Ok(files)
     }

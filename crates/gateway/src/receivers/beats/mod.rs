@@ -10,6 +10,7 @@ use super::answer::Fault;
 use super::caller::Identity;
 use super::endpoint::{Bounds, Endpoint, Visit};
 use super::listener::{ConnectionConfig, Serve, Signals};
+use super::overhead::Overhead;
 use super::stream::{Connection, Stream};
 use super::tls::TlsConfig;
 use acks::Pending;
@@ -31,6 +32,8 @@ use tokio::time::{Instant, sleep};
 
 /// Batches of one connection that wait for their receipts. Beats keep two windows on their way, of some batches each.
 const MAX_PENDING: usize = 16;
+/// What a connection takes beside its events, in bytes: what was read and not taken yet, and its state.
+const CONNECTION_BYTES: usize = 2 * reader::READ_BYTES + (16 << 10);
 /// How often it is asked again whether there is room.
 const ROOM_EVERY: Duration = Duration::from_millis(50);
 
@@ -105,6 +108,7 @@ impl BeatsConfig {
 pub struct Beats {
     pub endpoint: Arc<RwLock<Arc<Endpoint>>>,
     pub config: ConnectionConfig,
+    pub overhead: Arc<Overhead>,
     pub signals: Signals,
 }
 
@@ -132,9 +136,22 @@ impl Serve for Beats {
         &self.signals
     }
 
+    fn overhead(&self) -> &Overhead {
+        &self.overhead
+    }
+
+    /// An agent for which there is no room is let go: it comes back.
+    async fn serve(&self, connection: Connection) {
+        if let Ok(_lease) = self.overhead.other(CONNECTION_BYTES) {
+            Box::pin(self.attend(connection)).await;
+        }
+    }
+}
+
+impl Beats {
     /// Reads and acknowledges until the agent leaves, it breaks the protocol, or something of it cannot be taken. What was admitted by then is
     /// still acknowledged.
-    async fn serve(&self, Connection { stream, caller }: Connection) {
+    async fn attend(&self, Connection { stream, caller, .. }: Connection) {
         // Windows that have begun go the way that they began; the next one after a reload ends the connection.
         let endpoint = Arc::clone(&self.endpoint.read());
         let (read, mut write) = tokio::io::split(stream);

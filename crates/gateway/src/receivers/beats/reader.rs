@@ -3,6 +3,7 @@
 use super::super::answer::{Fault, Kind};
 use super::super::buffer::{Buffer, Payload};
 use super::super::endpoint::Endpoint;
+use super::super::gather::Gathered;
 use super::super::inflate;
 use bytes::{Buf as _, BytesMut};
 use forebay_pipeline::wire::lumberjack::{Events, Head, Violation, write_line};
@@ -10,8 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::time::timeout;
 
-/// What is read at once from the socket. No lease counts it.
-const READ_BYTES: usize = 64 << 10;
+/// What is read at once from the socket, in bytes. As much again may wait to be taken.
+pub const READ_BYTES: usize = 64 << 10;
 /// A batch is admitted when it has this many bytes, though its window goes on: events that are safe are then acknowledged early.
 const BATCH_BYTES: usize = 1 << 20;
 /// What one event adds to its own bytes at most: a line break, and what stands for an empty one.
@@ -136,7 +137,7 @@ impl<'e, R: AsyncRead + Unpin> Reader<'e, R> {
 
     /// The next `len` bytes.
     async fn payload(&mut self, len: usize) -> Result<Payload, Fault> {
-        let mut payload = Buffer::with_capacity(self.endpoint.budget(), len.min(READ_BYTES), len)?;
+        let mut payload = Gathered::of_len(self.endpoint.budget(), len)?;
         while payload.len() < len {
             if self.buffer.is_empty() {
                 self.fill().await?;

@@ -1,8 +1,10 @@
 //! How connections end: half requests, slow ones, old age, the drain.
 
-use super::raw::{Wire, once};
+use super::raw::{Wire, call, frame, once};
 use super::*;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 const HALF: &str = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"a\":";
 
@@ -110,6 +112,71 @@ async fn at_the_limit_a_connection_waits_until_one_leaves() {
 }
 
 #[tokio::test]
+async fn a_connection_without_memory_is_told_to_come_back_and_let_go() {
+    let house = house(Mood::Delivers).await;
+    // Enough to be silent.
+    let crowd = house.crowd(10 << 10);
+    for (address, path) in [(house.json(), "POST /"), (house.http(), "POST /v1/logs")] {
+        let mut wire = Wire::connect(address).await;
+        let answer = wire.request(path, "content-type: application/x-protobuf\r\n", b"{}").await;
+        let status = if address == house.json() { 415 } else { 503 };
+        assert_eq!(answer.status, status, "{}", answer.head);
+        assert!(answer.head.contains("connection: close"), "{}", answer.head);
+        assert!(wire.is_closed().await);
+    }
+    let answer = once(house.json(), "POST /", "", b"{}").await;
+    assert_eq!((answer.status, answer.head.contains("retry-after: 1")), (503, true));
+    let mut client = LogsServiceClient::connect(format!("http://{}", house.grpc())).await.unwrap();
+    let status = client.export(logs(1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.get_details_retry_info().is_some());
+    assert_eq!([house.told("json"), house.told("otlp_grpc")], [[0, 1, 1, 0], [0, 1, 0, 0]]);
+    drop(crowd);
+    assert_eq!(once(house.json(), "POST /", "", b"{}").await.status, 200);
+    client.export(logs(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_without_memory_is_refused_and_the_connection_stays() {
+    let house = house(Mood::Delivers).await;
+    let mut client = LogsServiceClient::connect(format!("http://{}", house.grpc())).await.unwrap();
+    client.export(logs(1)).await.unwrap();
+    let others = house.connections.used();
+    let crowd = house.crowd(0);
+    let status = client.export(logs(1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert!(status.get_details_retry_info().is_some());
+    drop(crowd);
+    client.export(logs(1)).await.unwrap();
+    assert_eq!(house.told("otlp_grpc"), [2, 1, 0, 0]);
+    eventually("the call's memory is back", || house.connections.used() == others).await;
+    drop(client);
+    eventually("the connection's memory is back", || house.connections.used() < others).await;
+}
+
+#[tokio::test]
+async fn what_a_client_speaks_is_heard_even_if_its_first_bytes_are_torn() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let house = house(Mood::Delivers).await;
+    for (first, rest) in [("P", "RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), ("PR", "I * HTTP/2.0\r\n\r\nSM\r\n\r\n")]
+    {
+        let mut stream = tokio::net::TcpStream::connect(house.http()).await.unwrap();
+        stream.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.write_all(rest.as_bytes()).await.unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[3], 4, "SETTINGS: {frame:?}");
+    }
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send("P").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    wire.send("OST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
+    assert_eq!(wire.answer().await.status, 200);
+}
+
+#[tokio::test]
 async fn the_drain_answers_what_is_under_way_and_takes_nothing_new() {
     let house = house(Mood::Hangs).await;
     let mut wire = Wire::connect(house.json()).await;
@@ -143,13 +210,51 @@ async fn a_connection_on_which_nothing_was_asked_does_not_hold_up_the_drain() {
 }
 
 #[tokio::test]
-async fn what_outlives_the_drain_is_cut_and_was_told_nothing() {
+async fn what_outlives_the_drain_is_told_to_try_again() {
     let house = house(Mood::Hangs).await;
     let mut wire = Wire::connect(house.json()).await;
     wire.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}").await;
-    eventually("the record is owed", || house.door("json").admitted() == 1).await;
+    let mut half = Wire::connect(house.http()).await;
+    half.send("POST /v1/logs HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\ncontent-length: 9\r\n\r\nhalf").await;
+    let grpc = house.grpc();
+    let message = frame(0, &logs(3).encode_to_vec());
+    let called = forebay_pipeline::task::spawn("client", async move {
+        call(grpc, super::grpc::EXPORT, &[("content-type", "application/grpc")], message).await
+    });
+    let is_owed = || house.door("json").admitted() == 1 && house.door("otlp_grpc").admitted() == 3;
+    eventually("the records are owed", is_owed).await;
+    house.shutdown.cancel();
+    assert!(!house.started.closed(Duration::from_millis(200)).await);
+    for (wire, said) in
+        [(&mut wire, "before the records were delivered"), (&mut half, "before the request is here")]
+    {
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, 503);
+        assert!(
+            answer.head.contains("retry-after: 1") && answer.head.contains("connection: close"),
+            "{answer:?}"
+        );
+        assert!(String::from_utf8_lossy(&answer.body).contains(said), "{answer:?}");
+        assert!(wire.is_closed().await);
+    }
+    let status = called.await.unwrap().status.unwrap();
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    assert!(status.get_details_retry_info().is_some(), "{status:?}");
+    for receiver in ["json", "otlp_http", "otlp_grpc"] {
+        assert_eq!(house.told(receiver), [0, 1, 0, 0], "{receiver}");
+    }
+}
+
+/// A connection that has only begun to speak, and whose client has no answer to wait for, does not end by itself.
+#[tokio::test]
+async fn a_connection_that_does_not_end_is_cut() {
+    let house = house_with(Mood::Delivers, MIB, |_| ()).await;
+    let mut wire = Wire::connect(house.grpc()).await;
+    wire.send("PRI * HT").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
     house.shutdown.cancel();
     assert!(!house.started.closed(Duration::from_millis(100)).await);
-    assert_eq!(house.told("json"), [0, 0, 0, 1]);
-    assert!(wire.is_closed().await);
+    // The server's own preface comes first.
+    let ends = async { while !wire.is_closed().await {} };
+    tokio::time::timeout(Duration::from_secs(5), ends).await.unwrap();
 }

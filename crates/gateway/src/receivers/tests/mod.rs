@@ -17,6 +17,7 @@ use super::*;
 use bytes::Bytes;
 use forebay_pipeline::admit::Outlet;
 use forebay_pipeline::body::Share;
+use forebay_pipeline::budget::Lease;
 use forebay_pipeline::dead_letter::{DeadLetterConfig, DeadLetterDir};
 use forebay_pipeline::deliver::{Delivery, DeliveryConfig, Encoder, Payload, Sink, Verdict, Verdicts};
 use forebay_pipeline::ledger::{Door, Outcome, Told};
@@ -93,6 +94,7 @@ struct House {
     started: Started,
     ledger: Ledger,
     intake: Arc<Intake>,
+    connections: Arc<Budget>,
     gate: Arc<Semaphore>,
     shutdown: CancellationToken,
     _letters: tempfile::TempDir,
@@ -141,9 +143,18 @@ async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receiver
     }];
     let intake = Arc::new(Intake::new(rules, outlets, Arc::default(), budget));
     let shutdown = CancellationToken::new();
-    let started =
-        start(&config, Acknowledge::default(), Arc::clone(&intake), &ledger, shutdown.clone()).await.unwrap();
-    House { started, ledger, intake, gate, shutdown, _letters: letters }
+    let connections = Budget::new(64 * MIB);
+    let (acknowledge, closing) = (Acknowledge::default(), shutdown.clone());
+    let overhead = Arc::clone(&connections);
+    let started = start(&config, acknowledge, Arc::clone(&intake), &ledger, overhead, closing).await.unwrap();
+    House { started, ledger, intake, connections, gate, shutdown, _letters: letters }
+}
+
+impl House {
+    /// All memory of connections but for `left` bytes.
+    fn crowd(&self, left: usize) -> Lease {
+        self.connections.lease(self.connections.limit() - self.connections.used() - left).unwrap()
+    }
 }
 
 const MIB: usize = 1 << 20;
@@ -255,6 +266,7 @@ async fn an_address_that_is_taken_is_named() {
         Acknowledge::default(),
         Arc::clone(&house.intake),
         &house.ledger,
+        Budget::new(MIB),
         CancellationToken::new(),
     )
     .await

@@ -7,11 +7,13 @@ pub(super) mod files;
 
 use super::caller::{Identity, Proof};
 use super::linger::Lingering;
+use super::overhead::Spoken;
 use super::stream::{Connection, Stream};
 use super::watch::{Changes, Look, Watch};
 use crate::rate_limit::RateLimited;
 use failure::Failure;
 use files::Loaded;
+use forebay_pipeline::budget::Lease;
 use parking_lot::RwLock;
 use rustls::ServerConfig;
 use std::fmt;
@@ -22,6 +24,10 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+
+/// What TLS takes of a connection, in bytes: a record each way as it comes and as it is understood (16 KiB at most, RFC 8446, 5.1), and what
+/// a handshake needs for a moment.
+pub const TLS_BYTES: usize = 80 << 10;
 
 pub use config::TlsConfig;
 
@@ -68,7 +74,13 @@ impl Tls {
 
     /// Shakes hands on a connection whose first byte, `first`, has come, and waits for what the client says then, at most for `idle`.
     /// `None` if either does not happen, which is counted and logged here.
-    pub async fn accept(&self, stream: TcpStream, first: u8, idle: Duration) -> Option<Connection> {
+    pub async fn accept(
+        &self,
+        stream: TcpStream,
+        first: u8,
+        idle: Duration,
+        lease: Lease,
+    ) -> Option<Connection> {
         let config: Arc<ServerConfig> = Arc::clone(&self.current.read().config);
         let handshake = TlsAcceptor::from(config).accept(Lingering::new(stream)).into_fallible();
         let mut stream = match timeout(self.settings.handshake_timeout.0, handshake).await {
@@ -91,9 +103,11 @@ impl Tls {
             Arc::new(Identity { proof: Proof::Certificate, name })
         });
         // As without TLS: who says nothing must not hold a slot.
-        let spoken = timeout(idle, stream.fill_buf()).await;
-        matches!(spoken, Ok(Ok(bytes)) if !bytes.is_empty())
-            .then_some(Connection { stream: Stream::Tls(stream), caller })
+        let spoken = match timeout(idle, stream.fill_buf()).await {
+            Ok(Ok(bytes)) if !bytes.is_empty() => Spoken::by(bytes),
+            _ => return None,
+        };
+        Some(Connection { stream: Stream::Tls(stream), caller, spoken, lease: Some(lease) })
     }
 
     /// Takes on the files for new connections if they have changed. Bad ones change nothing.

@@ -60,6 +60,36 @@ async fn a_store_that_fails_blocks_delivery_and_loses_nothing() {
     assert_eq!(stats.state(), DeliveryState::Ok);
 }
 
+/// Letters that a store takes a few at a time are settled as it has them. Where it fails in between, only the others are buried again.
+#[tokio::test(start_paused = true)]
+async fn what_a_store_has_of_a_payload_is_settled_and_not_buried_again() {
+    let store = Store { portion: Some(3), fails_at: Some(2), ..Store::default() };
+    let house = House::with(
+        one_at_a_time(),
+        store,
+        || Ok(()),
+        |payload| {
+            let verdict = |record: &String| Verdict::Refused { reason: format!("{record} is bad") };
+            (Duration::ZERO, Verdicts::Each(payload.records.iter().map(verdict).collect()))
+        },
+    );
+    let (first, second) =
+        (house.send("logs", &["a", "b"]), house.send("logs", &["c", "d", "e", "f", "g", "h"]));
+    assert_eq!(settled(&first).await.dead_lettered, 2);
+    breathe().await;
+    let was_settled = house.settled(Outcome::DeadLettered);
+    assert_eq!(settled(&second).await.dead_lettered, 6);
+    assert!((2..8).contains(&was_settled), "{was_settled}");
+    let letters = house.store.letters.lock().clone();
+    let kept: Vec<(String, String)> = letters
+        .into_iter()
+        .map(|letter| (String::from_utf8(letter.document).unwrap(), letter.reason))
+        .collect();
+    let expected = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    assert_eq!(kept, expected.map(|text| (format!(r#"{{"message":"{text}"}}"#), format!("{text} is bad"))));
+    assert_eq!(house.handle.stats().burial_failures.load(Relaxed), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_letter_that_cannot_be_kept_is_owed_until_its_client_gives_up() {
     let store = Store { failures: AtomicUsize::new(usize::MAX), ..Store::default() };

@@ -142,18 +142,24 @@ struct Store {
     /// How long a burial takes.
     delay: Duration,
     attempts: AtomicUsize,
+    /// Most letters that one burial keeps, if there is such a bound.
+    portion: Option<usize>,
+    /// Which attempt fails, counted from 0, if one is to.
+    fails_at: Option<usize>,
 }
 
 impl DeadLetters for Store {
-    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<(), BuryError>> {
+    fn bury<'a>(&'a self, letters: &'a [Letter]) -> BoxFuture<'a, Result<usize, BuryError>> {
         Box::pin(async move {
             tokio::time::sleep(self.delay).await;
-            self.attempts.fetch_add(1, Relaxed);
-            if self.failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            let attempt = self.attempts.fetch_add(1, Relaxed);
+            let is_to_fail = self.failures.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+            if is_to_fail || self.fails_at == Some(attempt) {
                 return Err(BuryError::Full { wanted: 1, used: 1, limit: 1 });
             }
-            self.letters.lock().extend_from_slice(letters);
-            Ok(())
+            let kept = letters.len().min(self.portion.unwrap_or(usize::MAX));
+            self.letters.lock().extend_from_slice(&letters[..kept]);
+            Ok(kept)
         })
     }
 }

@@ -38,11 +38,11 @@ pub enum Unkept {
 pub struct Journaled {
     service: Arc<Service>,
     rules: Arc<Rules>,
-    plan: u32,
+    plan: Arc<u32>,
 }
 
 impl Journaled {
-    pub(super) fn new(service: Arc<Service>, rules: Arc<Rules>, plan: u32) -> Self {
+    pub(super) fn new(service: Arc<Service>, rules: Arc<Rules>, plan: Arc<u32>) -> Self {
         Self { service, rules, plan }
     }
 
@@ -85,7 +85,8 @@ impl Journaled {
         self.fits(frame_len(body.receiver.len(), stored) as u64)?;
         let rules = Arc::clone(&self.rules);
         let outlets = Arc::clone(outlets);
-        let job = Job { body: Arc::new(body), parcels, rules, outlets, label, packed, tally, answer };
+        let (body, _plan) = (Arc::new(body), Arc::clone(&self.plan));
+        let job = Job { body, parcels, rules, _plan, outlets, label, packed, tally, answer };
         self.service.task(Task::Keep(Box::new(job)))?;
         Ok(Keeping(kept))
     }
@@ -106,7 +107,7 @@ impl Journaled {
             Ids::Events { epoch, frame, .. } => (IdKind::Events, *epoch, *frame),
         };
         let records = body.index.records.len() as u32;
-        Label { wire: body.wire, ids, arrived: body.arrived, epoch, counter, plan: self.plan, records }
+        Label { wire: body.wire, ids, arrived: body.arrived, epoch, counter, plan: *self.plan, records }
     }
 }
 

@@ -83,10 +83,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the journal for these sinks, whatever state it is in. Blocks: everything in it is read and checked once.
+    /// Opens the journal for these sinks, however damaged it is. Blocks: everything in it is read and checked once.
     ///
     /// # Errors
-    /// Its folder is in use or cannot be listed, or it holds data for a sink that is neither configured nor given up.
+    /// Its folder is in use, something in it cannot be read, or it holds data for a sink that is neither configured nor given up.
     pub fn open(
         config: &JournalConfig,
         sinks: &[String],
@@ -106,10 +106,8 @@ impl Service {
         if !orphans.is_empty() {
             return Err(JournalError::Orphans(orphans));
         }
-        if opened.log.frames == 0 && opened.log.unreadable.is_empty() {
-            plans.clear(&*storage);
-        }
         plans.expect(&opened.log.plans, &ledger);
+        let plans = Arc::new(plans);
         let published = Published { extents: journal.extents(), end: journal.next(), taps: Vec::new() };
         let published = Arc::new(Mutex::new(published));
         let stats = Arc::new(JournalStats::default());
@@ -118,6 +116,7 @@ impl Service {
         let (cursors, first) = (journal.cursors(), journal.first());
         let writer = Writer {
             journal,
+            plans: Arc::clone(&plans),
             tasks: received,
             published: Arc::clone(&published),
             stats: Arc::clone(&stats),
@@ -134,7 +133,7 @@ impl Service {
             tasks,
             published,
             cursors,
-            plans: Arc::new(plans),
+            plans,
             stats,
             budget,
             ledger,

@@ -12,6 +12,7 @@ use crate::admit::{Outlet, Tally};
 use crate::body::Body;
 use crate::budget::Lease;
 use crate::journal::log::{AppendError, Entry};
+use crate::journal::plans::Plans;
 use crate::journal::segment::Position;
 use crate::journal::storage::Storage;
 use crate::journal::{Journal, frame::Label};
@@ -50,6 +51,8 @@ pub(super) struct Job {
     pub body: Arc<Body>,
     pub parcels: Parcels,
     pub rules: Arc<Rules>,
+    /// Their number, held so that they are kept until the frame that names them is written.
+    pub _plan: Arc<u32>,
     /// Of those sinks too that nobody waits for.
     pub outlets: Arc<[Outlet]>,
     pub label: Label,
@@ -81,6 +84,7 @@ struct Gathered {
 #[derive(Debug)]
 pub(super) struct Writer<S: Storage> {
     pub journal: Journal<S>,
+    pub plans: Arc<Plans>,
     pub tasks: Receiver<Task>,
     pub published: Arc<Mutex<Published>>,
     pub stats: Arc<JournalStats>,
@@ -320,6 +324,7 @@ impl<S: Storage> Writer<S> {
         match &saved {
             Ok(()) => {
                 self.stats.checkpoints.fetch_add(1, Relaxed);
+                self.plans.retire(&**self.journal.storage(), &self.journal.plans());
             }
             Err(error) => {
                 self.stats.anchored.store(false, Relaxed);

@@ -12,8 +12,15 @@ pub struct Finding {
     pub offset: u64,
     pub bytes: u64,
     pub what: What,
-    /// Numbers of frames that were there once, that some sink has not finished, and that are gone.
+    /// Numbers of frames that were there once, that some sink has not finished, and that are gone; or may be in a file that cannot be read.
     pub missing: Runs,
+}
+
+impl Finding {
+    /// Numbers of frames that are known to be lost.
+    pub fn lost(&self) -> Runs {
+        if self.what.is_unreadable() { Runs::default() } else { self.missing.clone() }
+    }
 }
 
 /// Kinds of findings.
@@ -38,8 +45,14 @@ pub enum What {
     Missing,
     #[error("frame {0} does not belong into a segment of this name")]
     Misplaced(u64),
-    #[error("the cursors cannot be read: every sink begins with the oldest frame again")]
-    Cursors,
+    #[error("the cursors are damaged: {}", replay(*oldest))]
+    Cursors { oldest: Option<u64> },
+    #[error("there are no cursors: {}", replay(Some(*oldest)))]
+    NoCursors { oldest: u64 },
+    #[error("the routes that frames were taken under are missing: {}", present(*frames))]
+    NoPlan { frames: u64 },
+    #[error("the routes that frames were taken under cannot be understood ({reason}): {}", present(*frames))]
+    BadPlan { frames: u64, reason: String },
     #[error("cannot be read: {0}")]
     Unreadable(String),
     #[error("{}: {why}{}", tail(*unknown), frame(number))]
@@ -52,14 +65,35 @@ pub enum What {
 
 impl What {
     /// Whether something is not as it should be. What a crash leaves behind is.
-    pub fn is_damage(&self) -> bool {
+    pub fn is_fault(&self) -> bool {
         !matches!(self, Self::TornTail { unknown: false, .. } | Self::LeftOver | Self::GivenUp(_))
+    }
+
+    /// Whether it is a fault that a repair takes away: nothing brings back files that are gone, and a start does without them.
+    pub fn is_damage(&self) -> bool {
+        self.is_fault()
+            && !matches!(self, Self::NoCursors { .. } | Self::NoPlan { .. } | Self::BadPlan { .. })
+    }
+
+    /// Whether nothing is known of what is there.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Unreadable(_))
     }
 
     /// Whether a frame of a later Forebay is concerned.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Bytes { unknown: true, .. } | Self::TornTail { unknown: true, .. })
     }
+}
+
+fn replay(oldest: Option<u64>) -> String {
+    let oldest = oldest.map(|oldest| format!(", {oldest},")).unwrap_or_default();
+    format!("at the next start every sink begins with the oldest frame{oldest} again")
+}
+
+fn present(frames: u64) -> String {
+    let (them, follow) = if frames == 1 { ("frame", "follows") } else { ("frames", "follow") };
+    format!("at the next start {frames} {them} {follow} the present ones")
 }
 
 fn tail(unknown: bool) -> &'static str {

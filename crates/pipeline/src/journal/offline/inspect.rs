@@ -15,7 +15,7 @@ use crate::journal::plans;
 use crate::journal::segment::{self, Position, SEGMENT_HEAD_BYTES};
 use crate::journal::storage::Storage;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::{ControlFlow, Range};
 
@@ -62,18 +62,30 @@ pub struct Report {
     pub bytes: u64,
     /// Sound frames.
     pub frames: u64,
+    /// The route tables that these name, and how many frames each.
+    pub plans: BTreeMap<u32, u64>,
     /// One above the last sound frame, and above every number that a cursor speaks of.
     pub end: u64,
 }
 
 impl Report {
-    /// The findings that are damage.
+    /// The findings that are damage, or cannot be read.
     pub fn damages(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.what.is_damage())
     }
 
-    /// Numbers of frames that are lost, as far as can be known.
+    /// The findings that cannot be read: whether they are damaged is not known.
+    pub fn unreadable(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.what.is_unreadable())
+    }
+
+    /// Numbers of frames that are lost, as far as is known.
     pub fn lost(&self) -> Runs {
+        self.damages().flat_map(|finding| finding.lost().iter().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// Numbers of frames that are lost, and of those that are lost with what cannot be read.
+    pub(super) fn missing(&self) -> Runs {
         self.damages().flat_map(|finding| finding.missing.iter().cloned()).collect()
     }
 }
@@ -81,16 +93,18 @@ impl Report {
 /// A journal that is looked at.
 #[derive(Debug)]
 pub struct Inspection<'s, S> {
-    storage: &'s S,
+    pub(super) storage: &'s S,
     /// Number in the name, and bytes.
     files: Vec<(u64, u64)>,
-    cursors_len: u64,
+    pub(super) cursors_len: u64,
     /// What each sink has finished.
     pub cursors: Cursors,
     /// Whether that could be read.
     pub cursors_found: Found,
-    /// The route tables that are stored beside the frames.
-    pub plans: BTreeSet<u32>,
+    /// Why the storage did not give it, if it did not.
+    pub cursors_error: Option<String>,
+    /// The route tables that are stored beside the frames, and the bytes of each.
+    pub plans: BTreeMap<u32, u64>,
     /// Numbers of frames that an earlier repair found to be lost; they are no damage any more.
     pub given_up: Runs,
 }
@@ -101,11 +115,13 @@ impl<'s, S: Storage> Inspection<'s, S> {
     /// # Errors
     /// The storage cannot be listed.
     pub fn of(storage: &'s S) -> io::Result<Option<Self>> {
-        let (mut cursors, mut cursors_found) = Cursors::load(storage);
-        if cursors_found == Found::Damaged {
+        let mut loaded = Cursors::load(storage);
+        if !matches!(loaded, Ok((_, Found::Sound | Found::Missing))) {
             // A gateway may have put others in their place between two looks.
-            (cursors, cursors_found) = Cursors::load(storage);
+            loaded = Cursors::load(storage);
         }
+        let cursors_error = loaded.as_ref().err().map(io::Error::to_string);
+        let (cursors, cursors_found) = loaded.unwrap_or((Cursors::default(), Found::Damaged));
         let given_up = given_up::load(storage);
         let listed = storage.list()?;
         let mut files: Vec<(u64, u64)> =
@@ -114,9 +130,9 @@ impl<'s, S: Storage> Inspection<'s, S> {
         if files.is_empty() && cursors_found == Found::Missing {
             return Ok(None);
         }
-        let plans = listed.iter().filter_map(|(name, _)| plans::number_of(name)).collect();
+        let plans = listed.iter().filter_map(|(name, len)| Some((plans::number_of(name)?, *len))).collect();
         let cursors_len = listed.iter().find(|(name, _)| name == cursors::NAME).map_or(0, |(_, len)| *len);
-        Ok(Some(Self { storage, files, cursors_len, cursors, cursors_found, plans, given_up }))
+        Ok(Some(Self { storage, files, cursors_len, cursors, cursors_found, cursors_error, plans, given_up }))
     }
 
     /// Reads every segment, calls `each` for the sound frames in order, and tells what else there is. Where `each` has enough, the report
@@ -133,16 +149,14 @@ impl<'s, S: Storage> Inspection<'s, S> {
             expected: if self.cursors_found == Found::Sound { low } else { first },
             report: Report::default(),
         };
-        if self.cursors_found == Found::Damaged {
-            reader.finding(cursors::NAME.to_owned(), 0..self.cursors_len, What::Cursors, Runs::default());
+        if (0..self.files.len()).all(|at| reader.segment(at).is_continue()) {
+            reader.end();
         }
-        for at in 0..self.files.len() {
-            if reader.segment(at).is_break() {
-                return reader.report;
-            }
-        }
-        reader.end();
-        reader.report
+        let mut report = reader.report;
+        let oldest = report.segments.iter().find_map(|segment| segment.first);
+        let of_cursors = self.cursors_finding(oldest);
+        report.findings.splice(0..0, of_cursors);
+        report
     }
 
     /// Numbers among these that somebody still waits for, as far as can be known.
@@ -283,6 +297,7 @@ impl<S: Storage, F: FnMut(Position, &Frame) -> ControlFlow<()>> Reader<'_, '_, S
             self.finding(name, range, What::Body { number, bad }, Runs::from(number..number + 1));
             return ControlFlow::Continue(());
         }
+        *self.report.plans.entry(frame.head.label.plan).or_default() += 1;
         found.frames += 1;
         found.first.get_or_insert(number);
         found.last = Some(number);
@@ -310,7 +325,7 @@ impl<S: Storage, F: FnMut(Position, &Frame) -> ControlFlow<()>> Reader<'_, '_, S
             self.expected = until.unwrap_or(self.expected);
             return;
         }
-        let missing = until.map(|until| self.missing_up_to(until)).unwrap_or_default();
+        let missing = self.missing_up_to(until.unwrap_or(self.journal.cursors.floor()));
         self.finding(name, 0..found.bytes, What::Unreadable(error.to_string()), missing);
     }
 

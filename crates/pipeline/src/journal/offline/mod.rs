@@ -1,5 +1,6 @@
 //! A journal that no gateway has open: looked at, checked, repaired.
 
+mod beside;
 pub mod finding;
 mod given_up;
 pub mod inspect;

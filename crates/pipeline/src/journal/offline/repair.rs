@@ -124,7 +124,7 @@ pub fn repair(storage: &impl Shelves, shelf: &str, dry_run: bool) -> Result<Repa
     let cursors = journal.cursors_found == Found::Damaged;
     let on_shelf = cursors || !segments.is_empty();
     let mut repaired = Repaired {
-        lost: before.lost(),
+        lost: before.missing(),
         changes: Vec::new(),
         cursors,
         shelf: on_shelf.then(|| shelf.to_owned()),
@@ -165,7 +165,7 @@ fn read(journal: &Inspection<'_, impl Storage>) -> Report {
 
 /// The segments that cannot stay as they are.
 fn to_change(report: &Report) -> Vec<SegmentFound> {
-    let is_in_file = |what: &What| what.is_damage() && !matches!(what, What::Missing | What::Cursors);
+    let is_in_file = |what: &What| what.is_damage() && !matches!(what, What::Missing | What::Cursors { .. });
     let names: BTreeSet<&str> = report
         .findings
         .iter()

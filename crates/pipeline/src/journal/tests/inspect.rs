@@ -31,7 +31,7 @@ proptest! {
         // Without cursors a start does not miss what lies before the oldest frame; and it does not ask a last segment without
         // frames for the number that it would have begun with.
         let is_last_empty = report.segments.last().is_none_or(|last| last.frames == 0);
-        let has_cursors = Cursors::load(&sim).1 == Found::Sound;
+        let has_cursors = Cursors::load(&sim).unwrap().1 == Found::Sound;
         if has_cursors && !is_last_empty {
             prop_assert_eq!(report.lost().count(), lost_by_journal(&sim), "{:?}", report.findings);
         }

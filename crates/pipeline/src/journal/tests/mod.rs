@@ -9,6 +9,7 @@ pub(super) const LABEL: Label =
 
 mod damage;
 mod inspect;
+mod mix;
 mod model;
 mod repair;
 mod salvage;

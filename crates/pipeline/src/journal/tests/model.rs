@@ -5,11 +5,17 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use super::LABEL;
+use super::mix::Mix;
 use super::sim::{Counts, Sim};
+use crate::journal::frame::Label;
 use crate::journal::log::{AppendError, Entry, LogConfig};
+use crate::journal::plans::{self, Plans};
 use crate::journal::segment::Position;
+use crate::journal::storage::Storage;
 use crate::journal::{Journal, cursors};
+use crate::ledger::Ledger;
 use crate::planted;
+use crate::rules::{Rules, RulesConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,29 +28,22 @@ const CONFIG: LogConfig = LogConfig { segment_bytes: 2_000, max_bytes: 12_000, b
 const STEPS_PER_SEED: u32 = 200;
 const RECEIVER: &[u8] = b"otlp";
 
+/// Routes that differ in nothing but their name.
+type Routes = u64;
+const MOST_ROUTES: Routes = 6;
+
 /// The number that a body begins with tells it from all others.
 type BodyId = u64;
-
-#[derive(Debug, Default)]
-struct Mix {
-    appends: u64,
-    full: u64,
-    failed: u64,
-    acknowledged: u64,
-    finished: u64,
-    checkpoints: u64,
-    reads: u64,
-    crashes: u64,
-    power_cuts: u64,
-    restarts: u64,
-    resent: u64,
-    shown_once: u64,
-}
 
 /// What must be true of the journal.
 struct Model {
     sim: Sim,
     journal: Option<Journal<Sim>>,
+    /// The kept routes, the one of them that bodies are written under now, and under which each body was.
+    plans: Option<Plans>,
+    plan: Option<(Arc<u32>, Routes)>,
+    routes: BTreeMap<BodyId, Routes>,
+    rules: Arc<Rules>,
     rng: StdRng,
     /// The disk has errors.
     fails: bool,
@@ -68,6 +67,10 @@ impl Model {
             sim,
             fails,
             journal: None,
+            plans: None,
+            plan: None,
+            routes: BTreeMap::new(),
+            rules: Arc::new(Rules::restore(&config(0), &Ledger::default()).unwrap()),
             rng: StdRng::seed_from_u64(seed),
             sent: BTreeMap::new(),
             pending: Vec::new(),
@@ -83,7 +86,8 @@ impl Model {
         self.open(false)?;
         for _ in 0..steps {
             match self.rng.random_range(0..100) {
-                0..30 => self.append(),
+                0..28 => self.append(),
+                28..30 => self.reload(),
                 30..50 => self.sync(),
                 50..80 => self.finish(),
                 80..86 => self.checkpoint(),
@@ -93,7 +97,7 @@ impl Model {
                 _ => self.restart(true)?,
             }
         }
-        // In the end the disk is well, and everything can be finished.
+        // In the end the disk is well, everything can be finished, and nobody comes any more.
         self.sim.fail_one_in(0);
         self.restart(true)?;
         for sink in 0..SINKS.len() {
@@ -101,7 +105,13 @@ impl Model {
                 self.finish_one(sink, body);
             }
         }
+        self.plan = None;
         self.checkpoint();
+        if let Some(journal) = &self.journal
+            && numbers(&self.sim) != journal.plans()
+        {
+            return Err(format!("routes are kept for nobody: {:?}", numbers(&self.sim)));
+        }
         let left = self.journal.as_ref().map_or(0, Journal::bytes);
         if left > CONFIG.segment_bytes + 400 {
             Err(format!("{left} bytes are held for nobody"))
@@ -121,12 +131,19 @@ impl Model {
         if (is_lost && !self.fails) || opened.cursors == cursors::Found::Damaged {
             return Err(format!("lost without damage: {opened:?}"));
         }
+        let plans = Plans::open(&self.sim).map_err(|error| error.to_string())?;
+        if !opened.log.plans.is_subset(&numbers(&self.sim)) {
+            return Err(format!("routes are gone that frames name: {:?}", opened.log.plans));
+        }
         for (at, sink) in SINKS.iter().enumerate() {
             self.owed[at].clear();
             for positions in journal.owed(sink) {
                 for position in positions.map_err(|error| error.to_string())? {
-                    let body = read(&journal, position)?;
+                    let (body, plan) = read(&journal, position)?;
                     let id = id_of(&body);
+                    if self.routes.get(&id).map(text) != plans.text(plan) {
+                        return Err(format!("{id} follows other routes than it came under"));
+                    }
                     if self.sent.get(&id) != Some(&body) {
                         return Err(format!("{sink} is owed a body that nobody sent: {id}"));
                     }
@@ -149,22 +166,41 @@ impl Model {
             }
         }
         self.journal = Some(journal);
+        self.plans = Some(plans);
+        self.reload();
         Ok(())
     }
 
+    /// Bodies are written under other routes from now on, unless these cannot be kept.
+    fn reload(&mut self) {
+        let routes = self.rng.random_range(0..MOST_ROUTES);
+        let Some(plans) = &self.plans else { return };
+        if let Ok(plan) = plans.keep(&self.sim, &config(routes), &self.rules) {
+            self.plan = Some((plan, routes));
+            self.mix.reloads += 1;
+        }
+    }
+
     fn append(&mut self) {
+        let Some((plan, routes)) = self.plan.clone() else { return };
         let bodies: Vec<Vec<u8>> = (0..self.rng.random_range(1..4))
             .map(|_| {
                 let id = self.sent.len() as BodyId;
                 let mut body = id.to_le_bytes().to_vec();
                 body.resize(8 + self.rng.random_range(0..300), self.rng.random());
                 self.sent.insert(id, body.clone());
+                self.routes.insert(id, routes);
                 body
             })
             .collect();
         let entries: Vec<Entry<'_>> = bodies
             .iter()
-            .map(|body| Entry { label: LABEL, receiver: RECEIVER, stored: body, zstd: None })
+            .map(|body| Entry {
+                label: Label { plan: *plan, ..LABEL },
+                receiver: RECEIVER,
+                stored: body,
+                zstd: None,
+            })
             .collect();
         self.mix.appends += 1;
         let Some(journal) = &mut self.journal else { return };
@@ -221,7 +257,12 @@ impl Model {
 
     fn checkpoint(&mut self) {
         self.mix.checkpoints += 1;
-        if self.journal.as_mut().is_some_and(|journal| journal.checkpoint().is_ok()) {
+        if let (Some(journal), Some(plans)) = (&mut self.journal, &self.plans)
+            && journal.checkpoint().is_ok()
+        {
+            let before = numbers(&self.sim).len();
+            plans.retire(&self.sim, &journal.plans());
+            self.mix.retired += (before - numbers(&self.sim).len()) as u64;
             for at in 0..SINKS.len() {
                 let finished = std::mem::take(&mut self.finished[at]);
                 self.settled[at].extend(finished);
@@ -237,7 +278,7 @@ impl Model {
             return Ok(());
         };
         self.mix.reads += 1;
-        let body = read(journal, *position)?;
+        let (body, _) = read(journal, *position)?;
         if self.sent.get(id) == Some(&body) { Ok(()) } else { Err(format!("{id} was altered")) }
     }
 
@@ -253,8 +294,7 @@ impl Model {
                 2 => self.finish(),
                 3 => self.checkpoint(),
                 _ => {
-                    self.journal = None;
-                    self.pending.clear();
+                    self.end();
                     let sinks = SINKS.map(str::to_owned);
                     // It may not even start; what it would say then is nobody's promise.
                     drop(Journal::open(Arc::new(self.sim.clone()), CONFIG, &sinks));
@@ -264,9 +304,14 @@ impl Model {
         self.restart(true)
     }
 
-    fn restart(&mut self, crash: bool) -> Result<(), String> {
-        self.journal = None;
+    /// The process ends.
+    fn end(&mut self) {
+        (self.journal, self.plans, self.plan) = (None, None, None);
         self.pending.clear();
+    }
+
+    fn restart(&mut self, crash: bool) -> Result<(), String> {
+        self.end();
         if crash {
             self.sim.crash();
             self.mix.crashes += 1;
@@ -277,9 +322,27 @@ impl Model {
     }
 }
 
-fn read(journal: &Journal<Sim>, position: Position) -> Result<Vec<u8>, String> {
+/// A body, and the number of the routes that its frame names.
+fn read(journal: &Journal<Sim>, position: Position) -> Result<(Vec<u8>, u32), String> {
     let frame = journal.read(position).map_err(|error| format!("cannot read {position:?}: {error}"))?;
-    Ok(frame.stored.to_vec())
+    Ok((frame.stored.to_vec(), frame.head.label.plan))
+}
+
+fn config(routes: Routes) -> RulesConfig {
+    serde_json::from_value(serde_json::json!({
+        "routes": [{ "name": format!("all-{routes}"), "to": SINKS, "index": "all" }], "route_mode": "first_match",
+        "promote": [], "max_event_age": "1h", "max_event_lead": "1h", "max_records": 9, "max_record_bytes": 9, "json": {},
+    }))
+    .unwrap()
+}
+
+/// The numbers of the routes that are kept.
+fn numbers(sim: &Sim) -> BTreeSet<u32> {
+    sim.list().unwrap().iter().filter_map(|(name, _)| plans::number_of(name)).collect()
+}
+
+fn text(routes: &Routes) -> Vec<u8> {
+    serde_json::to_vec_pretty(&config(*routes)).unwrap()
 }
 
 fn id_of(body: &[u8]) -> BodyId {
@@ -318,6 +381,7 @@ fn crash_model() {
             && disk.cut > 0
             && mix.resent > 0
             && mix.full > 0
+            && mix.retired > 0
     );
     assert!(disk.torn > 0 && disk.lost_names > 0 && disk.errors > 0 && disk.removes > 0);
 }
@@ -348,22 +412,5 @@ fn the_model_finds_planted_bugs() {
         });
         println!("{bug}: found with seed {found:?}");
         assert!(found.is_some(), "{bug} was not found");
-    }
-}
-
-impl Mix {
-    fn add(&mut self, other: &Self) {
-        self.appends += other.appends;
-        self.full += other.full;
-        self.failed += other.failed;
-        self.acknowledged += other.acknowledged;
-        self.finished += other.finished;
-        self.checkpoints += other.checkpoints;
-        self.reads += other.reads;
-        self.crashes += other.crashes;
-        self.power_cuts += other.power_cuts;
-        self.restarts += other.restarts;
-        self.resent += other.resent;
-        self.shown_once += other.shown_once;
     }
 }

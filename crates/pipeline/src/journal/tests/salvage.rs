@@ -6,8 +6,12 @@ use super::LABEL;
 use super::sim::Sim;
 use crate::journal::cursors::Found;
 use crate::journal::log::{Entry, LogConfig};
+use crate::journal::offline::inspect::{Inspection, Reading};
+use crate::journal::offline::runs::Runs;
 use crate::journal::segment;
+use crate::journal::storage::Storage;
 use crate::journal::{Journal, Opened};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 const FRAMES: u64 = 60;
@@ -88,28 +92,29 @@ fn a_new_sink_begins_with_the_next_frame() {
     assert_eq!(owed(&journal).len() as u64, FRAMES);
 }
 
+/// What cannot be read is not damaged: a start without it would pass over what may be sound.
 #[test]
-fn what_cannot_be_read_at_one_start_is_owed_at_the_next() {
-    for which in [0, 1, 2] {
-        let sim = Sim::new(7);
-        filled(&sim, 0);
-        let (journal, _) = open(&sim);
-        let name = segment::name_of(journal.extents()[which].base);
-        drop(journal);
-        sim.refuse_to_read(Some(name));
-        let (mut journal, opened) = open(&sim);
-        assert_eq!((opened.log.unreadable.len(), &opened.lost), (1, &vec![]));
-        let found = owed(&journal);
-        assert!((1..FRAMES as usize).contains(&found.len()));
-        // Everything that can be read is finished, and the cursors are made durable.
-        found.iter().for_each(|number| journal.finish("es", *number));
-        journal.checkpoint().unwrap();
-        drop(journal);
+fn what_cannot_be_read_refuses_the_start_and_is_owed_at_the_next() {
+    let sim = Sim::new(7);
+    filled(&sim, 0);
+    let (journal, _) = open(&sim);
+    let segments = journal.extents().into_iter().map(|extent| segment::name_of(extent.base));
+    let names: Vec<String> = segments.chain(["cursors".to_owned()]).collect();
+    drop(journal);
+    let before = sim.list().unwrap();
+    for name in names {
+        sim.refuse_to_read(Some(name.clone()));
+        let refused =
+            Journal::open(Arc::new(sim.clone()), CONFIG, &["es".to_owned()]).map(|_| ()).unwrap_err();
+        let expected = format!("{name} cannot be read: the simulated disk refuses. Nothing");
+        assert!(refused.to_string().starts_with(&expected), "{refused}");
+        let found = Inspection::of(&sim).unwrap().unwrap();
+        let report = found.read(Reading::default(), |_, _| ControlFlow::Continue(()));
+        assert_eq!(report.unreadable().map(|finding| &finding.file).collect::<Vec<_>>(), [&name]);
+        assert_eq!((report.damages().count(), report.lost()), (1, Runs::default()), "{:?}", report.findings);
         sim.refuse_to_read(None);
-        let (journal, opened) = open(&sim);
-        assert_eq!(opened.lost, []);
-        let mut all = [found, owed(&journal)].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..FRAMES).collect::<Vec<_>>(), "segment {which}");
+        assert_eq!(sim.list().unwrap(), before);
     }
+    let (journal, opened) = open(&sim);
+    assert_eq!((owed(&journal), opened.lost), ((0..FRAMES).collect(), vec![]));
 }
