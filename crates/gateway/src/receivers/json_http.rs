@@ -222,6 +222,7 @@ mod tests {
             rejected: 1,
             dead_lettered: 2,
             reasons: vec![(3, Malformed::NotAnObject { record: 3 })],
+            refused: Vec::new(),
             sink_reason: Some("no mapping".to_owned()),
         };
         let report: Value = serde_json::from_slice(&report(&taken, None)).unwrap();
