@@ -11,6 +11,7 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
+use crate::wire::json::bulk;
 use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
 use std::mem::size_of;
@@ -39,6 +40,16 @@ pub struct Admitted {
     pub records: u64,
     /// Records refused for good while the others were taken.
     pub rejected: Rejected,
+}
+
+/// The items of a bulk, in order.
+#[derive(Debug)]
+pub struct BulkItems {
+    /// What names and ids are places in.
+    pub body: Bytes,
+    pub items: Vec<bulk::Item>,
+    /// On the items and on the answer that is written of them.
+    pub lease: Lease,
 }
 
 /// What a client's answer waits for.
@@ -241,16 +252,61 @@ impl Intake {
         let arrived = crate::time::now();
         let options = self.rules.json(&request.receiver, format);
         let mut index = unless_malformed(self.rules.check_json(&request.bytes, arrived, options), door)?;
+        let ids = self.json_ids(&request.bytes, &mut index);
+        let wire = match format {
+            json::Format::Auto => WireId::Json,
+            json::Format::Lines => WireId::JsonLines,
+            json::Format::Bulk => WireId::Bulk,
+        };
+        self.take(request, wire, index, ids, arrived, door)
+    }
+
+    /// Admits a bulk of Elasticsearch's, and says of each item what became of it so far. `defaults` is what its address says for all actions, as an
+    /// object of metadata, or nothing. Counts records at `door`.
+    pub fn admit_bulk(
+        &self,
+        mut request: Request,
+        door: &Arc<Door>,
+        defaults: &[u8],
+    ) -> Result<(Admitted, BulkItems), Refusal> {
+        let arrived = crate::time::now();
+        unless_malformed(bulk::check_end(&request.bytes), door)?;
+        if !defaults.is_empty() {
+            let len = request.bytes.len() + defaults.len();
+            // The old bytes stay until they are copied.
+            request.lease.resize(request.bytes.len() + len).inspect_err(|_| door.count_unread())?;
+            let mut bytes = Vec::with_capacity(len);
+            bytes.extend_from_slice(&request.bytes);
+            bytes.extend_from_slice(defaults);
+            request.bytes = bytes.into();
+        }
+        let (mut items, mut weight) = (Vec::new(), 0);
+        let mut told = |item: bulk::Item| {
+            weight += item.weight();
+            items.push(item);
+        };
+        let checked = self.rules.check_bulk(&request.bytes, arrived, &request.receiver, &mut told);
+        let mut index = unless_malformed(checked, door)?;
+        // Here, because what is taken must be answered for.
+        let lease = self.budget.lease(weight).map_err(|exhausted| {
+            door.count(0, 0, items.len() as u64);
+            exhausted.beside(request.bytes.len())
+        })?;
+        let ids = self.json_ids(&request.bytes, &mut index);
+        let items = BulkItems { body: request.bytes.clone(), items, lease };
+        Ok((self.take(request, WireId::Bulk, index, ids, arrived, door)?, items))
+    }
+
+    /// The ids of checked records of JSON.
+    fn json_ids(&self, body: &[u8], index: &mut Index) -> Ids {
         let (epoch, frame) = self.mint.next();
-        let ids = if index.client_ids.iter().any(|(_, len)| *len > 0) {
+        if index.client_ids.iter().any(|(_, len)| *len > 0) {
             Ids::Client { ranges: std::mem::take(&mut index.client_ids), epoch, frame }
         } else if index.records.iter().any(|entry| entry.flags & crate::wire::Entry::HAS_PLACE != 0) {
-            Ids::Events { hashes: crate::ids::event_ids(&request.bytes, &index, epoch, frame), epoch, frame }
+            Ids::Events { hashes: crate::ids::event_ids(body, index, epoch, frame), epoch, frame }
         } else {
             Ids::Minted { epoch, frame }
-        };
-        let wire = if format == json::Format::Lines { WireId::JsonLines } else { WireId::Json };
-        self.take(request, wire, index, ids, arrived, door)
+        }
     }
 
     fn minted(&self) -> Ids {

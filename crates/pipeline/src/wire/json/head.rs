@@ -60,6 +60,7 @@ pub(super) struct Head {
     /// Of an event of Beats.
     metadata: Option<Literal>,
     is_beats: bool,
+    may_have_place: bool,
     /// There is a member that stays.
     has_members: bool,
 }
@@ -74,9 +75,9 @@ pub(super) struct Resolved {
 }
 
 impl Head {
-    /// Of a record of which nothing is known yet. `is_beats`: it is an event of Beats.
-    pub fn new(is_beats: bool) -> Self {
-        Self { is_beats, ..Self::default() }
+    /// Of a record of which nothing is known yet. `is_beats`: it is an event of Beats with its `@metadata`; `may_have_place`: or one without.
+    pub fn new(is_beats: bool, may_have_place: bool) -> Self {
+        Self { is_beats, may_have_place, ..Self::default() }
     }
 
     /// Notes a top-level member if it matters.
@@ -120,7 +121,7 @@ impl Head {
     /// Whether an event of Beats says at which offset of its file it was read.
     pub fn has_place(&self, text: &str) -> bool {
         let offset = || member_of(text, self.log?, "offset");
-        self.is_beats && offset().is_some_and(|offset| offset.kind == Kind::Number)
+        self.may_have_place && offset().is_some_and(|offset| offset.kind == Kind::Number)
     }
 
     /// Decides time and level of the record whose bracket opens at `open`. `base` is the scanned text's own place in the body.

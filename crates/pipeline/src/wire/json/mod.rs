@@ -1,4 +1,4 @@
-//! JSON logs: one object, an array of objects, or one object a line (RFC 8259; newline-delimited JSON).
+//! JSON logs: one object, an array of objects, or one object a line (RFC 8259; newline-delimited JSON); and Elasticsearch's `_bulk`.
 //!
 //! A record stays the bytes that arrived. [`check`] validates every byte of it, reads its time and level, and notes in the
 //! index what [`splice`] has to insert or replace; `docs/document-model.md` says what that is.
@@ -6,6 +6,7 @@
 //! Accepted is what serde_json accepts, but for: a lone surrogate in an escape, a key written twice in one object, nesting
 //! over [`MAX_NESTING`](super::MAX_NESTING), and the limits of [`Limits`](super::Limits).
 
+pub mod bulk;
 mod escape;
 mod fingerprint;
 mod frame;
@@ -36,6 +37,8 @@ pub enum Format {
     Auto,
     /// One object a line, even if the first line is an array.
     Lines,
+    /// An action and its document by turns, each on a line, as Elasticsearch's `_bulk` takes them.
+    Bulk,
 }
 
 /// How a receiver reads JSON.
@@ -63,6 +66,11 @@ impl Default for JsonOptions {
 impl JsonOptions {
     /// Whether records may name their ids.
     pub fn names_ids(&self) -> bool {
-        self.beats || self.id_field.is_some()
+        self.beats || self.format == Format::Bulk || self.id_field.is_some()
+    }
+
+    /// Whether records may be events of Beats, which say where they were read.
+    fn may_have_place(&self) -> bool {
+        self.beats || self.format == Format::Bulk
     }
 }
