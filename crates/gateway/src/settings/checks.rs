@@ -113,7 +113,9 @@ impl Settings {
         let http = otlp.and_then(|otlp| Some(("receivers.otlp.http.listen", otlp.http.as_ref()?.listen)));
         let json = self.receivers.json.as_ref().map(|json| ("receivers.json.listen", json.listen));
         let beats = self.receivers.beats.as_ref().map(|beats| ("receivers.beats.listen", beats.listen));
-        let all = [grpc, http, json, beats, Some(("admin.listen", self.admin.listen))];
+        let bulk = self.receivers.elasticsearch.as_ref();
+        let bulk = bulk.map(|bulk| ("receivers.elasticsearch.listen", bulk.listen));
+        let all = [grpc, http, json, beats, bulk, Some(("admin.listen", self.admin.listen))];
         all.into_iter().flatten().map(|(path, address)| (path.to_owned(), address)).collect()
     }
 }

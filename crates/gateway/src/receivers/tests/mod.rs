@@ -4,6 +4,7 @@
 
 mod beats;
 mod connections;
+mod elasticsearch;
 mod grpc;
 mod http_logs;
 mod json_logs;
@@ -96,6 +97,16 @@ struct House {
 
 /// A house whose settings `change` has had a hand in. Every port is a free one.
 async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receivers)) -> House {
+    house_routed(mood, budget, r#"[{"name":"all","to":["sink"],"index":"logs"}]"#, change).await
+}
+
+/// A house whose sink refuses everything, and whose route keeps none of it.
+async fn house_rejecting(change: impl FnOnce(&mut Receivers)) -> House {
+    let routes = r#"[{"name":"all","to":["sink"],"index":"logs","on_refused":"reject"}]"#;
+    house_routed(Mood::Refuses, 64 * MIB, routes, change).await
+}
+
+async fn house_routed(mood: Mood, budget: usize, routes: &str, change: impl FnOnce(&mut Receivers)) -> House {
     let mut config = Receivers::default();
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let otlp = config.otlp.as_mut().unwrap();
@@ -114,8 +125,7 @@ async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receiver
     let sink = Arc::new(Obedient { mood, gate: Arc::clone(&gate) });
     let delivery = DeliveryConfig::default();
     let handle = Delivery::start("sink".into(), sink, delivery, Arc::clone(&budget), letters_dir as _);
-    let routes: Vec<RouteConfig> =
-        serde_json::from_str(r#"[{"name":"all","to":["sink"],"index":"logs"}]"#).unwrap();
+    let routes: Vec<RouteConfig> = serde_json::from_str(routes).unwrap();
     let rules = RulesConfig {
         routes,
         route_mode: Mode::FirstMatch,
@@ -245,6 +255,7 @@ async fn an_address_that_is_taken_is_named() {
         otlp: None,
         json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }),
         beats: None,
+        elasticsearch: None,
     };
     let error = start(
         &config,
