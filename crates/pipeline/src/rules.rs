@@ -48,6 +48,9 @@ pub struct JsonRules {
     /// Records are events of Beats.
     #[serde(default)]
     pub beats: bool,
+    /// The index that an action of a bulk names is kept in its document.
+    #[serde(default)]
+    pub keep_index: bool,
 }
 
 /// Rules, ready to be asked.
@@ -285,7 +288,8 @@ impl JsonRules {
         // A zone that does not exist is a fault of the configuration; a kept one may be of a larger database.
         let timezone = jiff::tz::TimeZone::get(&self.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
         let id_field = self.id_field.clone();
-        let auto = JsonOptions { timezone, id_field, beats: self.beats, ..JsonOptions::default() };
+        let Self { beats, keep_index, .. } = *self;
+        let auto = JsonOptions { timezone, id_field, beats, keep_index, ..JsonOptions::default() };
         let of_format = |format| JsonOptions { format, ..auto.clone() };
         JsonReading { lines: of_format(Format::Lines), bulk: of_format(Format::Bulk), auto }
     }

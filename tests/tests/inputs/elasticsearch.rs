@@ -20,7 +20,9 @@ struct House {
 impl House {
     fn start(more: &str) -> Self {
         let node = Elasticsearch::start(Options::default()).unwrap();
-        let gateway = Gateway::start(&(config::into_elasticsearch(&node, "") + more)).unwrap();
+        let config = config::into_elasticsearch(&node, "") + more;
+        let config = config.replace("{elasticsearch}\"}", "{elasticsearch}\", keep_index: true}");
+        let gateway = Gateway::start(&config).unwrap();
         Self { node, gateway, python: Python::install().unwrap() }
     }
 
@@ -79,8 +81,9 @@ fn clients_set_up_ship_and_hear_of_each_item() {
     let ledger = house.gateway.balanced_ledger(SETTLED_WITHIN).unwrap();
     assert_eq!((ledger.received, ledger.admitted, ledger.delivered), (10.0, 4.0, 4.0), "{ledger:?}");
     house.node.refresh().unwrap();
-    for index in ["project-ai-of-app", "project-ai-of-others"] {
-        assert_eq!(house.node.count(index, "id:(\"broken-0\" OR \"broken-4\")").unwrap(), 2, "{index}");
+    for (index, name) in [("project-ai-of-app", "app-logs"), ("project-ai-of-others", "other")] {
+        let query = format!("id:(\"broken-0\" OR \"broken-4\") AND \\@metadata._index:\"{name}\"");
+        assert_eq!(house.node.count(index, &query).unwrap(), 2, "{query}");
     }
 }
 

@@ -84,7 +84,8 @@ impl JsonConfig {
 
     /// How it reads what it gets.
     pub(super) fn rules(&self) -> JsonRules {
-        JsonRules { timezone: self.timezone.clone(), id_field: self.id_field.clone(), beats: false }
+        let (timezone, id_field) = (self.timezone.clone(), self.id_field.clone());
+        JsonRules { timezone, id_field, ..JsonRules::default() }
     }
 
     /// The zone of times that name none.

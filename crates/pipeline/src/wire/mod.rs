@@ -157,6 +157,8 @@ pub enum EditText {
     /// The same two, from Python's level number.
     InsertLevelName(LevelName),
     ReplaceLevelName(LevelName),
+    /// `"@metadata._index":"<what is at this offset and length of the body>",` as a new first member.
+    InsertIndex(u32, u32),
     /// Nothing: a member is taken out.
     Nothing,
 }

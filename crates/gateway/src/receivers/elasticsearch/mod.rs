@@ -61,6 +61,8 @@ pub struct ElasticsearchConfig {
     pub listen: SocketAddr,
     /// The version of Elasticsearch that clients are told. Some refuse one that is older than they are: raise it for them.
     pub version: String,
+    /// Whether the index that a client names is kept in the document, as `@metadata._index`. Routes can ask for it in any case.
+    pub keep_index: bool,
     /// The time zone of times that name none, as in the IANA database: `UTC`, `Europe/Berlin`.
     pub timezone: String,
     /// What a client's answer waits for. Default: what `acknowledge` of the whole file says.
@@ -83,6 +85,7 @@ impl Default for ElasticsearchConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9200)),
             version: "8.19.0".to_owned(),
+            keep_index: false,
             timezone: "UTC".to_owned(),
             acknowledge: None,
             ack_timeout: Period::secs(8),
@@ -105,7 +108,8 @@ impl ElasticsearchConfig {
 
     /// How it reads documents.
     pub(super) fn rules(&self) -> JsonRules {
-        JsonRules { timezone: self.timezone.clone(), ..JsonRules::default() }
+        let Self { timezone, keep_index, .. } = self;
+        JsonRules { timezone: timezone.clone(), keep_index: *keep_index, ..JsonRules::default() }
     }
 
     /// The zone of times that name none.

@@ -43,7 +43,7 @@ pub(super) struct Checker<'c, 'p, 'b> {
     text: Option<&'b str>,
     context: &'c CheckContext<'c>,
     zone: Zone<'c>,
-    options: &'c JsonOptions,
+    pub options: &'c JsonOptions,
     pub matcher: &'c mut Matcher<'p, 'b>,
     pub index: &'c mut Index,
     pub keys: Keys,
@@ -62,9 +62,9 @@ pub(super) struct Line<'b> {
 
 /// An object, or another value in an object's place, that was scanned to its end.
 pub(super) struct Scanned {
-    head: Head,
+    pub head: Head,
     /// First byte and the one after the last, in the scanned text.
-    start: usize,
+    pub start: usize,
     end: usize,
     kind: Kind,
     line_break: bool,

@@ -23,6 +23,8 @@ enum Field {
     Log,
     /// Where an `@timestamp` that is no time would be moved to.
     Moved,
+    /// The field that the index of an action is kept in.
+    Index,
     /// `@metadata`, in which Beats tell their receiver what is not for the document.
     Metadata,
 }
@@ -43,6 +45,7 @@ fn field_of(key: &[u8]) -> Option<Field> {
         9 if key == b"log.level" => Field::Level(LOG_LEVEL),
         9 if key == b"@metadata" => Field::Metadata,
         10 if key == b"@timestamp" => Field::Time(0),
+        16 if key == b"@metadata._index" => Field::Index,
         21 if key == b"attributes.@timestamp" => Field::Moved,
         _ => return None,
     };
@@ -61,6 +64,8 @@ pub(super) struct Head {
     metadata: Option<Literal>,
     is_beats: bool,
     may_have_place: bool,
+    /// There is a field of the name that an action's index is kept in.
+    pub has_index: bool,
     /// There is a member that stays.
     has_members: bool,
 }
@@ -96,6 +101,7 @@ impl Head {
             Some(Field::Time(rank)) => self.times[rank] = Some(value),
             Some(Field::Level(rank)) => self.levels[rank] = Some(value),
             Some(Field::Moved) => self.moved = Some(value),
+            Some(Field::Index) => self.has_index = true,
             Some(Field::Log) if value.kind == Kind::Map => self.log = Some(value),
             _ => {}
         }

@@ -54,12 +54,21 @@ pub struct JsonOptions {
     pub as_it_stands: bool,
     /// Records are events of Beats: `@metadata` is not part of the document, and its `_id` is the document's id.
     pub beats: bool,
+    /// The index that an action of a bulk names is kept in its document, as `@metadata._index`.
+    pub keep_index: bool,
 }
 
 impl Default for JsonOptions {
     fn default() -> Self {
         let timezone = jiff::tz::TimeZone::UTC;
-        Self { timezone, format: Format::Auto, id_field: None, as_it_stands: false, beats: false }
+        Self {
+            timezone,
+            format: Format::Auto,
+            id_field: None,
+            as_it_stands: false,
+            beats: false,
+            keep_index: false,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use super::frame::{Checker, Line};
 use super::literal::Literal;
 use crate::record::Key;
 use crate::route::Matcher;
-use crate::wire::{CheckContext, Index, Malformed};
+use crate::wire::{CheckContext, Edit, EditText, Entry, Index, Malformed};
 use action::{Action, Metadata};
 
 /// What routes find an action's metadata under.
@@ -137,8 +137,8 @@ impl<'b> Checker<'_, '_, 'b> {
                 let what = "expected a document behind it";
                 let (_, start, end) = lines.next().ok_or(Malformed::Action { line: number, what })?;
                 if refused.is_none() {
-                    refused =
-                        self.document(start, end, position, [&defaults, &action.metadata], metadata.id)?;
+                    let asked_for = [&defaults, &action.metadata];
+                    refused = self.document(start, end, position, asked_for, &metadata)?;
                 }
             }
             if let Some(why) = &refused {
@@ -162,15 +162,15 @@ impl<'b> Checker<'_, '_, 'b> {
         }
     }
 
-    /// Puts the document in this line into the index, or says why it is refused. `metadata` is what routes may ask for, the later before the
-    /// earlier.
+    /// Puts the document in this line into the index, or says why it is refused. Routes may ask for what is `asked_for`, the later before the
+    /// earlier; what counts of both is in `metadata`.
     fn document(
         &mut self,
         start: usize,
         end: usize,
         position: usize,
-        metadata: [&Metadata<'b>; 2],
-        id: (u32, u32),
+        asked_for: [&Metadata<'b>; 2],
+        metadata: &Metadata<'b>,
     ) -> Result<Option<Malformed>, Malformed> {
         let Line { text, base, at } = match self.content_of(start, end) {
             Ok(Some(line)) => line,
@@ -182,13 +182,23 @@ impl<'b> Checker<'_, '_, 'b> {
             Err(fault) => return Ok(Some(fault.malformed(base))),
         };
         if self.matcher.wants_metadata() {
-            for (text, literal) in metadata.into_iter().filter_map(|metadata| metadata.literal) {
+            for (text, literal) in asked_for.into_iter().filter_map(|metadata| metadata.literal) {
                 self.matcher.json_member(Key::Plain(METADATA.into()), Literal::value(literal, text));
             }
         }
+        let edits = self.index.edits.len();
+        if self.options.keep_index && metadata.index.1 > 0 && !scanned.head.has_index {
+            let (offset, len) = metadata.index;
+            let at = (base + scanned.start) as u32 + 1;
+            self.index.edits.push(Edit { at, remove: 0, with: EditText::InsertIndex(offset, len) });
+        }
         match self.entry(text, base, position, &scanned) {
-            Ok(entry) => self.push(entry, Some(id)).map(|()| None),
-            Err(malformed) => Ok(Some(malformed)),
+            // It is the first edit of its document.
+            Ok(entry) => self.push(Entry { aux: edits as u32, ..entry }, Some(metadata.id)).map(|()| None),
+            Err(malformed) => {
+                self.index.edits.truncate(edits);
+                Ok(Some(malformed))
+            }
         }
     }
 }

@@ -51,11 +51,15 @@ impl Read {
 }
 
 fn read_within(body: &[u8], limits: &Limits) -> Result<Read, Malformed> {
+    read_as(body, limits, false)
+}
+
+fn read_as(body: &[u8], limits: &Limits, keep_index: bool) -> Result<Read, Malformed> {
     let routes: Vec<RouteConfig> = serde_json::from_str(ROUTES).unwrap();
     let plan = Plan::build(&routes, Mode::FirstMatch, &[], &["sink"]).unwrap();
     let window = EventWindow::new(Duration::from_secs(86_400), Duration::from_secs(86_400));
     let context = CheckContext { limits, arrived: ARRIVED, window: &window };
-    let options = JsonOptions { format: Format::Bulk, ..JsonOptions::default() };
+    let options = JsonOptions { format: Format::Bulk, keep_index, ..JsonOptions::default() };
     let (mut index, mut items) = (Index::default(), Vec::new());
     check(body, &context, &options, &mut Matcher::new(&plan), &mut index, &mut |item| items.push(item))?;
     Ok(Read { body: body.to_vec(), index, items })
@@ -98,6 +102,22 @@ fn what_the_address_says_counts_where_the_action_says_nothing() {
     // A field of the document's own stays there, and says nothing of the action's.
     let bulk = read("{\"index\":{\"_index\":\"other\"}}\n{\"@metadata\":{\"_index\":\"app-9\"}}\n").unwrap();
     assert_eq!((bulk.routes(), &bulk.documents()[0]["@metadata"]), (vec![2], &json!({"_index": "app-9"})));
+}
+
+#[test]
+fn the_index_is_kept_in_the_document_where_that_is_wished() {
+    let body = "{\"index\":{}}\n{\"n\":1}\n{\"create\":{\"_index\":\"b\\\"\"}}\n{}\n{\"index\":{}}\n{\"a\":1,\"a\":2}\n\
+                {\"index\":{\"_index\":7}}\n{\"@timestamp\":null}\n{\"index\":{}}\n{\"@metadata._index\":\"own\"}\n\
+                {\"_index\":\"a\"}";
+    let names = |body: &str| {
+        let bulk = read_as(body.as_bytes(), &Limits::default(), true).unwrap();
+        let documents = bulk.documents();
+        assert!(documents.iter().all(|document| document["@timestamp"] == "2026-11-21T08:26:04.580000000Z"));
+        documents.iter().map(|document| document["@metadata._index"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(body), ["a", "b\"", "7", "own"]);
+    assert_eq!(names("{\"index\":{}}\n{}\n"), [Value::Null]);
+    assert_eq!(read(body).unwrap().documents()[0].get("@metadata._index"), None);
 }
 
 #[test]
