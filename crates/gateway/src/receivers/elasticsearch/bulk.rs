@@ -12,6 +12,9 @@ use http::StatusCode;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+/// So many items are told a sink's own reason; all others that they are like the first. A reason may be long, and the same for all.
+const MAX_SINK_REASONS: u32 = 10;
+const LIKE_THE_FIRST: &str = "the sink refused it, as it did the first of this request";
 /// What Elasticsearch calls an item that its index would never take.
 const REFUSED: &str = "document_parsing_exception";
 
@@ -90,17 +93,19 @@ impl Writer<'_> {
         text.push_str("\"items\":[");
         let first = text.len();
         let mut refused = taken.refused.iter().copied().peekable();
-        let mut record = 0;
+        let (mut record, mut told) = (0, 0);
         for item in items {
             let malformed = item.refused.as_deref();
+            let mut by_sink = None;
             if malformed.is_none() {
-                let by_sink = refused.next_if_eq(&record).is_some();
+                if refused.next_if_eq(&record).is_some() {
+                    let own = taken.sink_reason.as_deref().filter(|_| told < MAX_SINK_REASONS);
+                    by_sink = Some(own.unwrap_or(LIKE_THE_FIRST));
+                    told += 1;
+                }
                 record += 1;
-                let reason = by_sink.then(|| taken.sink_reason.as_deref().unwrap_or_default());
-                self.item(item, None, reason, text);
-            } else {
-                self.item(item, malformed, None, text);
             }
+            self.item(item, malformed, by_sink, text);
         }
         if text.len() == first && *self.filter != Filter::default() {
             return text.truncate(start);

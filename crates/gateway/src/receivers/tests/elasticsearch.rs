@@ -176,6 +176,9 @@ async fn what_a_sink_refuses_on_a_rejecting_route_is_named_by_its_item() {
     assert_eq!(answer.json()["items"][1]["create"]["status"], 400);
     assert_eq!(answer.json()["items"][1]["create"]["error"]["reason"], "no mapping for it");
     assert_eq!(house.told(ELASTICSEARCH), [0, 0, 1, 0]);
+    let answer = house.post("/_bulk", "{\"create\":{}}\n{}\n".repeat(20).as_bytes()).await;
+    assert_eq!(statuses(&answer), [400; 20]);
+    assert_eq!(answer.body.windows(18).filter(|part| part == b"no mapping for it\"").count(), 10);
 }
 
 #[tokio::test]

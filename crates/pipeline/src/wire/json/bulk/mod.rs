@@ -22,7 +22,7 @@ use action::{Action, Metadata};
 /// What routes find an action's metadata under.
 const METADATA: &str = "@metadata";
 /// What an answer says of one item, beside names and ids, weighs at most so many bytes.
-const ANSWER_BYTES: usize = 96;
+const ANSWER_BYTES: usize = 224;
 /// The same for one that was refused.
 const REASON_BYTES: usize = 512;
 
