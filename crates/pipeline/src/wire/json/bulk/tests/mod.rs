@@ -1,4 +1,6 @@
-//! Bulks against serde_json and tables of cases.
+//! Bulks against serde_json, tables of cases, and what real clients sent.
+
+mod golden;
 
 use super::*;
 use crate::route::{Mode, Plan, RouteConfig};
