@@ -6,6 +6,10 @@ use forebay_tests::elasticsearch::Options;
 use forebay_tests::python::{self, Python};
 use forebay_tests::{Elasticsearch, Gateway, config};
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How long what the journal holds may take once its sink is back.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(90);
 
 /// What the gateway's own index of these documents is called by a route that asks for the client's.
 const ROUTED: &str = "routes:\n  - {name: app, when: {field: \"@metadata._index\", equals: app-logs}, to: [es], index: project-ai-of-app}\n  \
@@ -85,6 +89,24 @@ fn clients_set_up_ship_and_hear_of_each_item() {
         let query = format!("id:(\"broken-0\" OR \"broken-4\") AND \\@metadata._index:\"{name}\"");
         assert_eq!(house.node.count(index, &query).unwrap(), 2, "{query}");
     }
+}
+
+/// Clients start and ship while the real one is down, and it gets everything once it is back.
+#[test]
+fn clients_ship_while_elasticsearch_is_down() {
+    let mut house = House::start("acknowledge: durable\njournal: {path: \"{dir}/journal\"}\n");
+    house.node.stop().unwrap();
+    let (lines, events) = events(&house.python, 18);
+    let sent = house.send(&["--set-up", "--ids"], &lines);
+    assert_eq!(
+        (&sent["acknowledged"], &sent["set_up"]["health"]),
+        (&json!(EVENTS), &json!("green")),
+        "{sent}"
+    );
+    house.node.start_again().unwrap();
+    let ledger = house.gateway.balanced_ledger(DELIVERED_WITHIN).unwrap();
+    assert_eq!(ledger.delivered, EVENTS as f64, "{ledger:?}");
+    assert_stored(&house.node, &events);
 }
 
 fn assert_stored(node: &Elasticsearch, events: &[Event]) {
