@@ -1,5 +1,7 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
+mod bulk;
+
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
 use crate::deliver::{Full, Handle, LagConfig, Permits};
@@ -11,13 +13,14 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
-use crate::wire::json::bulk;
 use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
 use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+pub use bulk::BulkItems;
 
 /// One request at the door.
 #[derive(Debug)]
@@ -40,16 +43,6 @@ pub struct Admitted {
     pub records: u64,
     /// Records refused for good while the others were taken.
     pub rejected: Rejected,
-}
-
-/// The items of a bulk, in order.
-#[derive(Debug)]
-pub struct BulkItems {
-    /// What names and ids are places in.
-    pub body: Bytes,
-    pub items: Vec<bulk::Item>,
-    /// On the items and on the answer that is written of them.
-    pub lease: Lease,
 }
 
 /// What a client's answer waits for.
@@ -259,42 +252,6 @@ impl Intake {
             json::Format::Bulk => WireId::Bulk,
         };
         self.take(request, wire, index, ids, arrived, door)
-    }
-
-    /// Admits a bulk of Elasticsearch's, and says of each item what became of it so far. `defaults` is what its address says for all actions, as an
-    /// object of metadata, or nothing. Counts records at `door`.
-    pub fn admit_bulk(
-        &self,
-        mut request: Request,
-        door: &Arc<Door>,
-        defaults: &[u8],
-    ) -> Result<(Admitted, BulkItems), Refusal> {
-        let arrived = crate::time::now();
-        unless_malformed(bulk::check_end(&request.bytes), door)?;
-        if !defaults.is_empty() {
-            let len = request.bytes.len() + defaults.len();
-            // The old bytes stay until they are copied.
-            request.lease.resize(request.bytes.len() + len).inspect_err(|_| door.count_unread())?;
-            let mut bytes = Vec::with_capacity(len);
-            bytes.extend_from_slice(&request.bytes);
-            bytes.extend_from_slice(defaults);
-            request.bytes = bytes.into();
-        }
-        let (mut items, mut weight) = (Vec::new(), 0);
-        let mut told = |item: bulk::Item| {
-            weight += item.weight();
-            items.push(item);
-        };
-        let checked = self.rules.check_bulk(&request.bytes, arrived, &request.receiver, &mut told);
-        let mut index = unless_malformed(checked, door)?;
-        // Here, because what is taken must be answered for.
-        let lease = self.budget.lease(weight).map_err(|exhausted| {
-            door.count(0, 0, items.len() as u64);
-            exhausted.beside(request.bytes.len())
-        })?;
-        let ids = self.json_ids(&request.bytes, &mut index);
-        let items = BulkItems { body: request.bytes.clone(), items, lease };
-        Ok((self.take(request, WireId::Bulk, index, ids, arrived, door)?, items))
     }
 
     /// The ids of checked records of JSON.
