@@ -13,7 +13,8 @@ pub fn into_elasticsearch(node: &Elasticsearch, settings: &str) -> String {
              grpc: {{listen: \"127.0.0.1:{{otlp_grpc}}\"}}\n    \
              http: {{listen: \"127.0.0.1:{{otlp_http}}\"}}\n  \
            json: {{listen: \"127.0.0.1:{{json}}\"}}\n  \
-           beats: {{listen: \"127.0.0.1:{{beats}}\"}}\n\
+           beats: {{listen: \"127.0.0.1:{{beats}}\"}}\n  \
+           elasticsearch: {{listen: \"127.0.0.1:{{elasticsearch}}\"}}\n\
          sinks:\n  \
            es: {{type: elasticsearch, endpoints: [\"{url}\"]{comma}{settings}}}\n\
          dead_letters: {{path: \"{{dir}}/dead-letters\"}}\n\

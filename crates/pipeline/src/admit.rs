@@ -1,5 +1,7 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
+mod bulk;
+
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
 use crate::deliver::{Full, Handle, LagConfig, Permits};
@@ -17,6 +19,8 @@ use std::mem::size_of;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+pub use bulk::BulkItems;
 
 /// One request at the door.
 #[derive(Debug)]
@@ -241,16 +245,25 @@ impl Intake {
         let arrived = crate::time::now();
         let options = self.rules.json(&request.receiver, format);
         let mut index = unless_malformed(self.rules.check_json(&request.bytes, arrived, options), door)?;
+        let ids = self.json_ids(&request.bytes, &mut index);
+        let wire = match format {
+            json::Format::Auto => WireId::Json,
+            json::Format::Lines => WireId::JsonLines,
+            json::Format::Bulk => WireId::Bulk,
+        };
+        self.take(request, wire, index, ids, arrived, door)
+    }
+
+    /// The ids of checked records of JSON.
+    fn json_ids(&self, body: &[u8], index: &mut Index) -> Ids {
         let (epoch, frame) = self.mint.next();
-        let ids = if index.client_ids.iter().any(|(_, len)| *len > 0) {
+        if index.client_ids.iter().any(|(_, len)| *len > 0) {
             Ids::Client { ranges: std::mem::take(&mut index.client_ids), epoch, frame }
         } else if index.records.iter().any(|entry| entry.flags & crate::wire::Entry::HAS_PLACE != 0) {
-            Ids::Events { hashes: crate::ids::event_ids(&request.bytes, &index, epoch, frame), epoch, frame }
+            Ids::Events { hashes: crate::ids::event_ids(body, index, epoch, frame), epoch, frame }
         } else {
             Ids::Minted { epoch, frame }
-        };
-        let wire = if format == json::Format::Lines { WireId::JsonLines } else { WireId::Json };
-        self.take(request, wire, index, ids, arrived, door)
+        }
     }
 
     fn minted(&self) -> Ids {

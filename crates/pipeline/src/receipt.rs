@@ -26,6 +26,8 @@ pub struct Settled {
     pub dead_lettered: u64,
     /// Records refused for good by a sink and not kept (policy `reject`).
     pub rejected: u64,
+    /// Their numbers in the body, in no order; one may be there for each sink that refused it.
+    pub rejected_items: Vec<u32>,
     /// Why the first of them was not delivered.
     pub reason: Option<String>,
     /// When the client had better try again, if a sink said so.
@@ -209,6 +211,12 @@ impl Claim {
         self.owed -= records;
         self.account.settle(outcome, u64::from(records));
         self.state.settle(outcome, u64::from(records), reason, self.retry_after);
+    }
+
+    /// Settles the record with this number in its body as refused for good and not kept.
+    pub fn reject(&mut self, item: u32, reason: &str) {
+        self.state.inner.lock().result.rejected_items.push(item);
+        self.settle_because(Outcome::Rejected, 1, Some(reason));
     }
 
     /// Parts with the debt for `records` of them.

@@ -80,7 +80,9 @@ impl<'a> Nested<'a> {
     pub fn walk(&self, is_map: bool, visitor: &mut dyn NestedVisitor<'a>) {
         match self.wire {
             WireId::OtlpLogs => crate::wire::otlp::walk_nested(self.bytes, is_map, visitor),
-            WireId::Json | WireId::JsonLines => crate::wire::json::walk_nested(self.bytes, visitor),
+            WireId::Json | WireId::JsonLines | WireId::Bulk => {
+                crate::wire::json::walk_nested(self.bytes, visitor);
+            }
         }
     }
 }

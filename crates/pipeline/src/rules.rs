@@ -48,6 +48,9 @@ pub struct JsonRules {
     /// Records are events of Beats.
     #[serde(default)]
     pub beats: bool,
+    /// The index that an action of a bulk names is kept in its document.
+    #[serde(default)]
+    pub keep_index: bool,
 }
 
 /// Rules, ready to be asked.
@@ -73,6 +76,7 @@ pub struct Rules {
 struct JsonReading {
     auto: JsonOptions,
     lines: JsonOptions,
+    bulk: JsonOptions,
 }
 
 impl Rules {
@@ -140,7 +144,11 @@ impl Rules {
     /// How this receiver reads JSON.
     pub(crate) fn json(&self, receiver: &str, format: Format) -> &JsonOptions {
         let reading = self.json.get(receiver).unwrap_or(&self.json_default);
-        if format == Format::Lines { &reading.lines } else { &reading.auto }
+        match format {
+            Format::Auto => &reading.auto,
+            Format::Lines => &reading.lines,
+            Format::Bulk => &reading.bulk,
+        }
     }
 
     pub(crate) fn check_otlp(&self, body: &[u8], arrived: i64) -> Result<(Index, otlp::Layout), Malformed> {
@@ -173,6 +181,26 @@ impl Rules {
         Ok(index)
     }
 
+    /// Checks a bulk of Elasticsearch's; `told` hears of every item in order.
+    pub(crate) fn check_bulk(
+        &self,
+        body: &[u8],
+        arrived: i64,
+        receiver: &str,
+        told: &mut dyn FnMut(json::bulk::Item),
+    ) -> Result<Index, Malformed> {
+        let mut index = Index::default();
+        json::bulk::check(
+            body,
+            &self.context(arrived, &self.window),
+            self.json(receiver, Format::Bulk),
+            &mut Matcher::new(&self.plan),
+            &mut index,
+            told,
+        )?;
+        Ok(index)
+    }
+
     /// Checks a body that was admitted under these rules once before. Of OTLP it has been put in order then.
     pub(crate) fn check_again(
         &self,
@@ -190,6 +218,7 @@ impl Rules {
             }
             WireId::Json => Format::Auto,
             WireId::JsonLines => Format::Lines,
+            WireId::Bulk => Format::Bulk,
         };
         json::check(body, &context, self.json(receiver, format), &mut matcher, &mut index)?;
         Ok(index)
@@ -259,8 +288,10 @@ impl JsonRules {
         // A zone that does not exist is a fault of the configuration; a kept one may be of a larger database.
         let timezone = jiff::tz::TimeZone::get(&self.timezone).unwrap_or(jiff::tz::TimeZone::UTC);
         let id_field = self.id_field.clone();
-        let auto = JsonOptions { timezone, id_field, beats: self.beats, ..JsonOptions::default() };
-        JsonReading { lines: JsonOptions { format: Format::Lines, ..auto.clone() }, auto }
+        let Self { beats, keep_index, .. } = *self;
+        let auto = JsonOptions { timezone, id_field, beats, keep_index, ..JsonOptions::default() };
+        let of_format = |format| JsonOptions { format, ..auto.clone() };
+        JsonReading { lines: of_format(Format::Lines), bulk: of_format(Format::Bulk), auto }
     }
 }
 

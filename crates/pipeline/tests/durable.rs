@@ -49,6 +49,26 @@ async fn ids_are_the_same_in_every_process() {
     assert_eq!(second.ids("a"), ids);
 }
 
+/// Also what stands in no line of it: the index that its address names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_is_delivered_by_the_next_process_as_it_was_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = House::new(folder.path(), Plan::default()).await;
+    first.mood("a", Mood::Down);
+    let body =
+        "{\"index\":{\"_id\":\"one\"}}\n{\"n\":1}\n{\"create\":{}}\nbroken\n{\"create\":{}}\n{\"n\":3}\n";
+    first.bulk(body, "{\"_index\":\"app\"}").await.unwrap();
+    let door = first.ledger.door("bulk");
+    assert_eq!((door.admitted(), door.rejected()), (2, 1));
+    first.crash().await;
+    let second = House::new(folder.path(), Plan::default()).await;
+    second.delivered("a", 2).await;
+    assert_eq!(second.stored("a"), BTreeSet::from(["{\"n\":1}".to_owned(), "{\"n\":3}".to_owned()]));
+    assert_eq!(second.destinations("a"), BTreeSet::from(["named".to_owned()]));
+    assert!(second.ids("a").contains("one") && second.ids("a").len() == 2);
+    second.emptied().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_sink_delays_nobody_and_takes_no_more_memory_than_its_window() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod beats;
+mod elasticsearch;
 mod expected;
 mod scenario;
 mod telemetrygen;

@@ -147,6 +147,7 @@ fn wire_name(wire: WireId) -> &'static str {
         WireId::OtlpLogs => "otlp",
         WireId::Json => "json",
         WireId::JsonLines => "ndjson",
+        WireId::Bulk => "bulk",
     }
 }
 

@@ -170,6 +170,8 @@ pub struct Taken {
     pub dead_lettered: u64,
     /// The first few records refused when the request was read: place in the request (from 1) and reason.
     pub reasons: Vec<(usize, Malformed)>,
+    /// The numbers of the records that a sink refused for good and that were not kept, ascending.
+    pub refused: Vec<u32>,
     /// Why a sink did not take the first of those that it did not take.
     pub sink_reason: Option<String>,
 }
@@ -187,11 +189,15 @@ impl Taken {
             let message = format!("{} of {records} {were} not delivered: {why}", settled.abandoned);
             return Err(Fault { retry_after: settled.retry_after, ..Fault::new(Kind::Undelivered, message) });
         }
+        let mut refused = settled.rejected_items;
+        refused.sort_unstable();
+        refused.dedup();
         Ok(Self {
             accepted: records.saturating_sub(settled.rejected),
             rejected: rejected.count + settled.rejected,
             dead_lettered: settled.dead_lettered,
             reasons: rejected.reasons,
+            refused,
             sink_reason,
         })
     }

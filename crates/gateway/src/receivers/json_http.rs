@@ -96,7 +96,8 @@ impl JsonConfig {
 
     /// How it reads what it gets.
     pub(super) fn rules(&self) -> JsonRules {
-        JsonRules { timezone: self.timezone.clone(), id_field: self.id_field.clone(), beats: false }
+        let (timezone, id_field) = (self.timezone.clone(), self.id_field.clone());
+        JsonRules { timezone, id_field, ..JsonRules::default() }
     }
 
     /// The zone of times that name none.
@@ -246,6 +247,7 @@ mod tests {
             rejected: 1,
             dead_lettered: 2,
             reasons: vec![(3, Malformed::NotAnObject { record: 3 })],
+            refused: Vec::new(),
             sink_reason: Some("no mapping".to_owned()),
         };
         let report: Value = serde_json::from_slice(&report(&taken, None)).unwrap();

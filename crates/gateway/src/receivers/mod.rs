@@ -6,6 +6,7 @@ mod auth;
 mod beats;
 mod buffer;
 mod caller;
+mod elasticsearch;
 mod endpoint;
 mod gather;
 mod handler;
@@ -30,6 +31,7 @@ mod tls;
 mod watch;
 
 use beats::Beats;
+use elasticsearch::Elasticsearch;
 use endpoint::{Bounds, Endpoint};
 use forebay_pipeline::admit::{Acknowledge, Intake};
 use forebay_pipeline::budget::Budget;
@@ -59,6 +61,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 pub use auth::Gate;
 pub use beats::BeatsConfig;
+pub use elasticsearch::ElasticsearchConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, ConnectionConfig, Connections};
 pub use otlp::OtlpConfig;
@@ -77,6 +80,7 @@ const OTLP_GRPC: &str = "otlp_grpc";
 const OTLP_HTTP: &str = "otlp_http";
 const JSON: &str = "json";
 const BEATS: &str = "beats";
+const ELASTICSEARCH: &str = "elasticsearch";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -92,11 +96,15 @@ pub struct Receivers {
     /// Events of Beats (Filebeat, Winlogbeat and others), and of Logstash's `lumberjack` output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beats: Option<BeatsConfig>,
+    /// `_bulk` of Elasticsearch, and what agents ask before they use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elasticsearch: Option<ElasticsearchConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
-        Self { otlp: Some(OtlpConfig::default()), json: Some(JsonConfig::default()), beats: None }
+        let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
+        Self { otlp, json, beats: None, elasticsearch: None }
     }
 }
 
@@ -108,6 +116,7 @@ impl Receivers {
             self.otlp.as_ref().map(|otlp| ("otlp.acknowledge", otlp.acknowledge)),
             self.json.as_ref().map(|json| ("json.acknowledge", json.acknowledge)),
             self.beats.as_ref().map(|beats| ("beats.acknowledge", beats.acknowledge)),
+            self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
         ];
         own.into_iter()
             .flatten()
@@ -124,7 +133,9 @@ impl Receivers {
     /// How each receiver of JSON reads it, by receiver.
     pub fn json_rules(&self) -> BTreeMap<String, JsonRules> {
         let json = self.json.iter().map(|json| (JSON.to_owned(), json.rules()));
-        json.chain(self.beats.iter().map(|beats| (BEATS.to_owned(), beats.rules()))).collect()
+        let beats = self.beats.iter().map(|beats| (BEATS.to_owned(), beats.rules()));
+        let bulk = self.elasticsearch.iter().map(|bulk| (ELASTICSEARCH.to_owned(), bulk.rules()));
+        json.chain(beats).chain(bulk).collect()
     }
 
     /// What a schema cannot say: each fault with the path of its setting, seen from here.
@@ -149,6 +160,16 @@ impl Receivers {
             faults.extend(bounds_faults(BEATS, &beats.bounds(Acknowledge::default())));
             if let Err(message) = beats.zone() {
                 faults.push(("beats.timezone".to_owned(), message));
+            }
+        }
+        if let Some(bulk) = &self.elasticsearch {
+            faults.extend(bounds_faults(ELASTICSEARCH, &bulk.bounds(Acknowledge::default())));
+            if let Err(message) = bulk.zone() {
+                faults.push(("elasticsearch.timezone".to_owned(), message));
+            }
+            if !bulk.has_version() {
+                faults
+                    .push(("elasticsearch.version".to_owned(), "three numbers, such as `8.19.0`".to_owned()));
             }
         }
         faults.extend(self.guard_faults());
@@ -180,6 +201,7 @@ pub struct Started {
     pub otlp_http: Option<SocketAddr>,
     pub json: Option<SocketAddr>,
     pub beats: Option<SocketAddr>,
+    pub elasticsearch: Option<SocketAddr>,
     connections: Vec<Connections>,
     overhead: Arc<Overhead>,
     handlers: Handlers,
@@ -196,6 +218,7 @@ struct Handlers {
     otlp_http: Option<Arc<Swap<OtlpHttp>>>,
     json: Option<Arc<Swap<JsonHttp>>>,
     beats: Option<Arc<RwLock<Arc<Endpoint>>>>,
+    elasticsearch: Option<Arc<Swap<Elasticsearch>>>,
 }
 
 /// Where handlers admit to and keep their books.
@@ -251,6 +274,11 @@ impl House<'_> {
         let beats = self.config.beats.as_ref()?;
         Some(Arc::new(self.endpoint(BEATS, beats.bounds(self.acknowledge))))
     }
+
+    fn elasticsearch(&self) -> Option<Elasticsearch> {
+        let bulk = self.config.elasticsearch.as_ref()?;
+        Some(Elasticsearch::new(self.endpoint(ELASTICSEARCH, bulk.bounds(self.acknowledge)), bulk))
+    }
 }
 
 /// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it;
@@ -273,6 +301,7 @@ pub async fn start(
     let http_listener = bind(config.port(OTLP_HTTP), Protocol::Http.names()).await?;
     let json_listener = bind(config.port(JSON), Protocol::Http.names()).await?;
     let beats_listener = bind(config.port(BEATS), &[]).await?;
+    let bulk_listener = bind(config.port(ELASTICSEARCH), Protocol::Http.names()).await?;
 
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
     let overhead = Overhead::new(connections);
@@ -284,12 +313,14 @@ pub async fn start(
         otlp_http: house.behind_gate(OTLP_HTTP, house.otlp_http())?,
         json: house.behind_gate(JSON, house.json())?,
         beats: house.beats().map(|endpoint| Arc::new(RwLock::new(endpoint))),
+        elasticsearch: house.behind_gate(ELASTICSEARCH, house.elasticsearch())?,
     };
     let mut started = Started {
         otlp_grpc: grpc_listener.as_ref().map(|listener| listener.address),
         otlp_http: http_listener.as_ref().map(|listener| listener.address),
         json: json_listener.as_ref().map(|listener| listener.address),
         beats: beats_listener.as_ref().map(|listener| listener.address),
+        elasticsearch: bulk_listener.as_ref().map(|listener| listener.address),
         connections: Vec::new(),
         overhead: Arc::clone(&overhead),
         handlers,
@@ -299,7 +330,7 @@ pub async fn start(
     };
     let bounds =
         |connections: &ConnectionConfig| (connections.clone(), Arc::clone(&overhead), signals.clone());
-    let Handlers { otlp_grpc, otlp_http, json, beats } = &started.handlers;
+    let Handlers { otlp_grpc, otlp_http, json, beats, elasticsearch } = &started.handlers;
     if let (Some((_, grpc)), Some(listener), Some(handler)) = (grpc, grpc_listener, otlp_grpc) {
         let (config, overhead, signals) = bounds(&grpc.connections);
         let handler = Arc::clone(handler);
@@ -319,6 +350,13 @@ pub async fn start(
         let (config, overhead, signals) = bounds(&settings.connections);
         let beats = Beats { endpoint: Arc::clone(endpoint), config, overhead, signals };
         started.connections.push(listener.serve(beats));
+    }
+    if let (Some(settings), Some(listener), Some(handler)) =
+        (&config.elasticsearch, bulk_listener, elasticsearch)
+    {
+        let (config, overhead, signals) = bounds(&settings.connections);
+        let handler = Arc::clone(handler);
+        started.connections.push(listener.serve_http(Protocol::Http, config, overhead, handler, signals));
     }
     Ok(started)
 }
@@ -354,6 +392,9 @@ impl Started {
         }
         if let (Some(endpoint), Some(new)) = (&self.handlers.beats, house.beats()) {
             *endpoint.write() = new;
+        }
+        if let (Some(swap), Some(handler)) = (&self.handlers.elasticsearch, house.elasticsearch()) {
+            swap.put(handler);
         }
     }
 
@@ -426,6 +467,7 @@ impl fmt::Display for Started {
             (OTLP_HTTP, self.otlp_http),
             (JSON, self.json),
             (BEATS, self.beats),
+            (ELASTICSEARCH, self.elasticsearch),
         ];
         let mut separator = "";
         for (name, address) in addresses {

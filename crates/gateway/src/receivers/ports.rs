@@ -3,7 +3,7 @@
 use super::auth::AuthConfig;
 use super::listener::ConnectionConfig;
 use super::tls::TlsConfig;
-use super::{BEATS, JSON, OTLP_GRPC, OTLP_HTTP, Receivers};
+use super::{BEATS, ELASTICSEARCH, JSON, OTLP_GRPC, OTLP_HTTP, Receivers};
 use serde::Serialize;
 use std::net::SocketAddr;
 
@@ -44,6 +44,11 @@ impl Receivers {
             let (path, listen, connections) = ("beats", beats.listen, &beats.connections);
             let tls = beats.tls.as_ref();
             ports.push(Port { receiver: BEATS, path, listen, connections, tls, auth: None });
+        }
+        if let Some(bulk) = &self.elasticsearch {
+            let (tls, auth) = (bulk.tls.as_ref(), bulk.auth.as_ref());
+            let (path, listen, connections) = ("elasticsearch", bulk.listen, &bulk.connections);
+            ports.push(Port { receiver: ELASTICSEARCH, path, listen, connections, tls, auth });
         }
         ports
     }

@@ -215,8 +215,9 @@ impl Sorted {
         match queued.share.on_refused {
             OnRefused::DeadLetter => self.graves.push(Grave { queued, reasons }),
             OnRefused::Reject => {
-                for reason in reasons {
-                    queued.share.claim.settle_because(Outcome::Rejected, 1, Some(&reason));
+                let items: Vec<u32> = queued.share.items().collect();
+                for (item, reason) in items.into_iter().zip(&reasons) {
+                    queued.share.claim.reject(item, reason);
                 }
             }
         }

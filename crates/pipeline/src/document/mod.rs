@@ -97,7 +97,7 @@ impl DocumentWriter {
                 otlp::walk_logs(&body.bytes, &body.index, items, &mut document);
                 document.finish()
             }
-            WireId::Json | WireId::JsonLines => self.splice(body, items, out, framing),
+            WireId::Json | WireId::JsonLines | WireId::Bulk => self.splice(body, items, out, framing),
         }
     }
 

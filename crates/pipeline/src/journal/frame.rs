@@ -250,7 +250,9 @@ impl Frame {
 }
 
 fn wire_of(number: u8) -> Option<WireId> {
-    [WireId::OtlpLogs, WireId::Json, WireId::JsonLines].into_iter().find(|wire| *wire as u8 == number)
+    [WireId::OtlpLogs, WireId::Json, WireId::JsonLines, WireId::Bulk]
+        .into_iter()
+        .find(|wire| *wire as u8 == number)
 }
 
 fn id_kind_of(number: u8) -> Option<IdKind> {

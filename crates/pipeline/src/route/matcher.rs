@@ -48,6 +48,11 @@ impl<'p, 'b> Matcher<'p, 'b> {
         self.plan.fields.json.may_hold(key.len())
     }
 
+    /// Whether a route looks at `@metadata`, or at something in it.
+    pub fn wants_metadata(&self) -> bool {
+        self.plan.fields.json.matches(b"@metadata").next().is_some()
+    }
+
     /// One top-level member of a JSON record.
     pub fn json_member(&mut self, key: Key<'b>, value: Value<'b>) {
         let is_empty = match value {

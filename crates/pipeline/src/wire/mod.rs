@@ -22,6 +22,8 @@ pub enum WireId {
     Json = 2,
     /// JSON objects, one a line, even if the first line is an array.
     JsonLines = 3,
+    /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
+    Bulk = 4,
 }
 
 /// Limits of one request, beyond the body's size, which the receiver has enforced before.
@@ -66,6 +68,11 @@ pub enum Malformed {
     RecordTooLarge { bytes: usize, limit: usize },
     #[error("more than {limit} records in one request")]
     TooManyRecords { limit: usize },
+    #[error("Malformed action/metadata line [{line}], {what}")]
+    Action { line: usize, what: &'static str },
+    /// Well formed, but nothing that can be done here.
+    #[error("{what}")]
+    Unsupported { what: &'static str },
     #[error("the request needs {bytes} bytes of memory, of {limit} for all requests together")]
     TooLarge { bytes: usize, limit: usize },
 }
@@ -103,7 +110,7 @@ impl Entry {
     pub const HAS_TIME: u32 = 1;
     /// JSON: there is a raw line break inside the record, so it cannot be copied onto one line.
     pub const MULTILINE: u32 = 2;
-    /// JSON from Beats: the event says where in its file it was read, so that it can be told from every other one.
+    /// JSON from Beats, or in a bulk: the event says where in its file it was read, so that it can be told from every other one.
     pub const HAS_PLACE: u32 = 4;
 
     /// The record's bytes within its body.
@@ -150,6 +157,8 @@ pub enum EditText {
     /// The same two, from Python's level number.
     InsertLevelName(LevelName),
     ReplaceLevelName(LevelName),
+    /// `"@metadata._index":"<what is at this offset and length of the body>",` as a new first member.
+    InsertIndex(u32, u32),
     /// Nothing: a member is taken out.
     Nothing,
 }

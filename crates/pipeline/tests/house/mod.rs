@@ -248,6 +248,16 @@ impl House {
         admitted.answer.settled().await.map(|_| ()).map_err(|error| error.to_string())
     }
 
+    /// The same of a bulk, whose address says `defaults`.
+    pub async fn bulk(&self, body: &str, defaults: &str) -> Result<(), String> {
+        let bytes = Bytes::copy_from_slice(body.as_bytes());
+        let lease = self.budget.lease(bytes.len()).map_err(|error| error.to_string())?;
+        let request = Request { bytes, lease, receiver: "bulk".into(), acknowledge: self.acknowledge };
+        let admitted = self.intake.admit_bulk(request, &self.ledger.door("bulk"), defaults.as_bytes());
+        let (admitted, _) = admitted.map_err(|error| error.to_string())?;
+        admitted.answer.settled().await.map(|_| ()).map_err(|error| error.to_string())
+    }
+
     pub fn has_room(&self) -> bool {
         self.intake.has_room(Acknowledge::Durable, Duration::MAX).is_ok()
     }
@@ -355,6 +365,7 @@ impl House {
 fn rules(plan: &Plan) -> RulesConfig {
     let routes: Vec<RouteConfig> = serde_json::from_value(serde_json::json!([
         { "name": "odd", "to": plan.to, "best_effort": plan.best_effort, "index": "odd", "when": { "field": "odd", "equals": true } },
+        { "name": "named", "to": plan.to, "index": "named", "when": { "field": "@metadata._index", "equals": "app" } },
         { "name": "all", "to": plan.to, "best_effort": plan.best_effort, "index": plan.index },
     ]))
     .unwrap();

@@ -91,7 +91,7 @@ impl BeatsConfig {
 
     /// How it reads what it gets.
     pub(super) fn rules(&self) -> JsonRules {
-        JsonRules { timezone: self.timezone.clone(), id_field: None, beats: true }
+        JsonRules { timezone: self.timezone.clone(), beats: true, ..JsonRules::default() }
     }
 
     /// The zone of times that name none.

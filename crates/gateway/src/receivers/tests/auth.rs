@@ -247,7 +247,7 @@ fn faults_of_secret_files_name_the_line_and_no_secret() {
         auth: Some(AuthConfig { api_key_header: "x y".to_owned(), ..secrets.settings() }),
         ..JsonConfig::default()
     };
-    let config = Receivers { otlp: None, json: Some(json), beats: None };
+    let config = Receivers { otlp: None, json: Some(json), beats: None, elasticsearch: None };
     let faults = config.faults();
     let paths: Vec<&str> = faults.iter().map(|(path, _)| path.as_str()).collect();
     let fields = ["bearer_file", "basic_file", "api_key_file", "api_key_header"];
@@ -256,6 +256,6 @@ fn faults_of_secret_files_name_the_line_and_no_secret() {
         assert!(why.contains(line) && !why.contains("hunter"), "{why}");
     }
     let json = JsonConfig { auth: Some(AuthConfig::default()), ..JsonConfig::default() };
-    let config = Receivers { otlp: None, json: Some(json), beats: None };
+    let config = Receivers { otlp: None, json: Some(json), beats: None, elasticsearch: None };
     assert_eq!(config.faults()[0].0, "json.auth");
 }

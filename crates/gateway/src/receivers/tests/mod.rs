@@ -6,6 +6,7 @@ mod auth;
 mod beats;
 mod certs;
 mod connections;
+mod elasticsearch;
 mod grpc;
 mod http_logs;
 mod json_logs;
@@ -102,6 +103,16 @@ struct House {
 
 /// A house whose settings `change` has had a hand in. Every port is a free one.
 async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receivers)) -> House {
+    house_routed(mood, budget, r#"[{"name":"all","to":["sink"],"index":"logs"}]"#, change).await
+}
+
+/// A house whose sink refuses everything, and whose route keeps none of it.
+async fn house_rejecting(change: impl FnOnce(&mut Receivers)) -> House {
+    let routes = r#"[{"name":"all","to":["sink"],"index":"logs","on_refused":"reject"}]"#;
+    house_routed(Mood::Refuses, 64 * MIB, routes, change).await
+}
+
+async fn house_routed(mood: Mood, budget: usize, routes: &str, change: impl FnOnce(&mut Receivers)) -> House {
     let mut config = Receivers::default();
     let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let otlp = config.otlp.as_mut().unwrap();
@@ -120,8 +131,7 @@ async fn house_with(mood: Mood, budget: usize, change: impl FnOnce(&mut Receiver
     let sink = Arc::new(Obedient { mood, gate: Arc::clone(&gate) });
     let delivery = DeliveryConfig::default();
     let handle = Delivery::start("sink".into(), sink, delivery, Arc::clone(&budget), letters_dir as _);
-    let routes: Vec<RouteConfig> =
-        serde_json::from_str(r#"[{"name":"all","to":["sink"],"index":"logs"}]"#).unwrap();
+    let routes: Vec<RouteConfig> = serde_json::from_str(routes).unwrap();
     let rules = RulesConfig {
         routes,
         route_mode: Mode::FirstMatch,
@@ -260,6 +270,7 @@ async fn an_address_that_is_taken_is_named() {
         otlp: None,
         json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }),
         beats: None,
+        elasticsearch: None,
     };
     let error = start(
         &config,

@@ -62,12 +62,17 @@ impl Wire {
         self.answer().await
     }
 
-    pub async fn answer(&mut self) -> Answer {
+    /// The head of an answer, in lower case.
+    pub async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.unwrap());
         }
-        let head = String::from_utf8(head).unwrap().to_lowercase();
+        String::from_utf8(head).unwrap().to_lowercase()
+    }
+
+    pub async fn answer(&mut self) -> Answer {
+        let head = self.head().await;
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.0.read_exact(&mut body).await.unwrap();

@@ -28,50 +28,67 @@ pub fn check<'b>(
     matcher: &mut Matcher<'_, 'b>,
     index: &mut Index,
 ) -> Result<(), Malformed> {
-    if body.len() > MAX_TEXT_BYTES {
-        return Err(Malformed::RecordTooLarge { bytes: body.len(), limit: MAX_TEXT_BYTES });
-    }
-    let mut checker = Checker {
-        body,
-        text: simdutf8::basic::from_utf8(body).ok(),
-        context,
-        zone: Zone::of(&options.timezone),
-        options,
-        matcher,
-        index,
-        keys: Keys::default(),
-    };
+    let mut checker = Checker::new(body, context, options, matcher, index)?;
     match options.format {
         Format::Auto => checker.auto(),
         Format::Lines => checker.lines(0, 1),
+        Format::Bulk => checker.bulk(&mut |_| ()),
     }
 }
 
 /// One pass over one body.
-struct Checker<'c, 'p, 'b> {
-    body: &'b [u8],
+pub(super) struct Checker<'c, 'p, 'b> {
+    pub body: &'b [u8],
     /// The body, if it is UTF-8 throughout; else each line is looked at by itself.
     text: Option<&'b str>,
     context: &'c CheckContext<'c>,
     zone: Zone<'c>,
-    options: &'c JsonOptions,
-    matcher: &'c mut Matcher<'p, 'b>,
-    index: &'c mut Index,
-    keys: Keys,
+    pub options: &'c JsonOptions,
+    pub matcher: &'c mut Matcher<'p, 'b>,
+    pub index: &'c mut Index,
+    pub keys: Keys,
+}
+
+/// A line that is not blank.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'b> {
+    /// Ends with the line; may begin before it.
+    pub text: &'b str,
+    /// The text's own place in the body.
+    pub base: usize,
+    /// Where in the text its content begins.
+    pub at: usize,
 }
 
 /// An object, or another value in an object's place, that was scanned to its end.
-struct Scanned {
-    head: Head,
+pub(super) struct Scanned {
+    pub head: Head,
     /// First byte and the one after the last, in the scanned text.
-    start: usize,
+    pub start: usize,
     end: usize,
     kind: Kind,
     line_break: bool,
     duplicate: Option<u32>,
 }
 
-impl<'b> Checker<'_, '_, 'b> {
+impl<'c, 'p, 'b> Checker<'c, 'p, 'b> {
+    /// # Errors
+    /// The body is too large to have places in it counted.
+    pub fn new(
+        body: &'b [u8],
+        context: &'c CheckContext<'c>,
+        options: &'c JsonOptions,
+        matcher: &'c mut Matcher<'p, 'b>,
+        index: &'c mut Index,
+    ) -> Result<Self, Malformed> {
+        if body.len() > MAX_TEXT_BYTES {
+            return Err(Malformed::RecordTooLarge { bytes: body.len(), limit: MAX_TEXT_BYTES });
+        }
+        let text = simdutf8::basic::from_utf8(body).ok();
+        let zone = Zone::of(&options.timezone);
+        Ok(Self { body, text, context, zone, options, matcher, index, keys: Keys::default() })
+    }
+
     /// Tells the three forms apart by the first value.
     fn auto(&mut self) -> Result<(), Malformed> {
         let Some(start) = content(self.body, 0) else {
@@ -153,18 +170,13 @@ impl<'b> Checker<'_, '_, 'b> {
     }
 
     fn line(&mut self, start: usize, end: usize, line: usize) -> Result<(), Malformed> {
-        let Some(first) = content(&self.body[..end], start) else {
-            return Ok(());
-        };
-        let (text, base, at) = match self.text {
-            Some(text) => (&text[..end], 0, first),
-            None => match utf8(&self.body[start..end], start) {
-                Ok(text) => (text, start, first - start),
-                Err(malformed) => {
-                    self.index.rejected.push(line, malformed);
-                    return Ok(());
-                }
-            },
+        let Line { text, base, at } = match self.content_of(start, end) {
+            Ok(Some(content)) => content,
+            Ok(None) => return Ok(()),
+            Err(malformed) => {
+                self.index.rejected.push(line, malformed);
+                return Ok(());
+            }
         };
         match self.scan_alone(text, at) {
             Ok(scanned) => self.take(text, base, line, scanned),
@@ -175,8 +187,22 @@ impl<'b> Checker<'_, '_, 'b> {
         }
     }
 
+    /// The line from `start` to `end` as text; `None` if it is blank.
+    ///
+    /// # Errors
+    /// It is no UTF-8.
+    pub fn content_of(&self, start: usize, end: usize) -> Result<Option<Line<'b>>, Malformed> {
+        let Some(first) = content(&self.body[..end], start) else {
+            return Ok(None);
+        };
+        Ok(Some(match self.text {
+            Some(text) => Line { text: &text[..end], base: 0, at: first },
+            None => Line { text: utf8(&self.body[start..end], start)?, base: start, at: first - start },
+        }))
+    }
+
     /// Scans a value after which nothing but white space may follow.
-    fn scan_alone(&mut self, text: &'b str, at: usize) -> Result<Scanned, Fault> {
+    pub fn scan_alone(&mut self, text: &'b str, at: usize) -> Result<Scanned, Fault> {
         let scanned = self.scan(text, at)?;
         match content(text.as_bytes(), scanned.end) {
             None => Ok(scanned),
@@ -187,7 +213,7 @@ impl<'b> Checker<'_, '_, 'b> {
     /// Scans the value at `at`; if it is an object, its members are noted and given to the matcher.
     fn scan(&mut self, text: &'b str, start: usize) -> Result<Scanned, Fault> {
         let mut scanner = Scanner::new(text, start, &mut self.keys);
-        let mut head = Head::new(self.options.beats);
+        let mut head = Head::new(self.options.beats, self.options.may_have_place());
         let id_field = self.options.id_field.as_deref();
         let mut kind = Kind::Map;
         if scanner.peek() == b'{' {
@@ -220,21 +246,32 @@ impl<'b> Checker<'_, '_, 'b> {
         scanned: Scanned,
     ) -> Result<(), Malformed> {
         match self.entry(text, base, position, &scanned) {
-            Ok(entry) if self.index.records.len() < self.context.limits.max_records => {
-                if self.options.names_ids() {
-                    self.index.client_ids.push(scanned.head.id(text, base as u32));
-                }
-                let hour = self.context.window.hour(entry.time, self.context.arrived);
-                self.index.push(entry, self.matcher.decide(), hour);
+            Ok(entry) => {
+                let id = self.options.names_ids().then(|| scanned.head.id(text, base as u32));
+                self.push(entry, id)?;
             }
-            Ok(_) => return Err(Malformed::TooManyRecords { limit: self.context.limits.max_records }),
             Err(malformed) => self.index.rejected.push(position, malformed),
         }
         Ok(())
     }
 
+    /// Adds a record to the index; `id` is where its id stands, if records may name theirs.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub fn push(&mut self, entry: Entry, id: Option<(u32, u32)>) -> Result<(), Malformed> {
+        let limit = self.context.limits.max_records;
+        if self.index.records.len() >= limit {
+            return Err(Malformed::TooManyRecords { limit });
+        }
+        self.index.client_ids.extend(id);
+        let hour = self.context.window.hour(entry.time, self.context.arrived);
+        self.index.push(entry, self.matcher.decide(), hour);
+        Ok(())
+    }
+
     /// A record's entry; its edits are in the index then.
-    fn entry(
+    pub fn entry(
         &mut self,
         text: &str,
         base: usize,

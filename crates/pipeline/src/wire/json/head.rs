@@ -23,6 +23,8 @@ enum Field {
     Log,
     /// Where an `@timestamp` that is no time would be moved to.
     Moved,
+    /// The field that the index of an action is kept in.
+    Index,
     /// `@metadata`, in which Beats tell their receiver what is not for the document.
     Metadata,
 }
@@ -43,6 +45,7 @@ fn field_of(key: &[u8]) -> Option<Field> {
         9 if key == b"log.level" => Field::Level(LOG_LEVEL),
         9 if key == b"@metadata" => Field::Metadata,
         10 if key == b"@timestamp" => Field::Time(0),
+        16 if key == b"@metadata._index" => Field::Index,
         21 if key == b"attributes.@timestamp" => Field::Moved,
         _ => return None,
     };
@@ -60,6 +63,9 @@ pub(super) struct Head {
     /// Of an event of Beats.
     metadata: Option<Literal>,
     is_beats: bool,
+    may_have_place: bool,
+    /// There is a field of the name that an action's index is kept in.
+    pub has_index: bool,
     /// There is a member that stays.
     has_members: bool,
 }
@@ -74,9 +80,9 @@ pub(super) struct Resolved {
 }
 
 impl Head {
-    /// Of a record of which nothing is known yet. `is_beats`: it is an event of Beats.
-    pub fn new(is_beats: bool) -> Self {
-        Self { is_beats, ..Self::default() }
+    /// Of a record of which nothing is known yet. `is_beats`: it is an event of Beats with its `@metadata`; `may_have_place`: or one without.
+    pub fn new(is_beats: bool, may_have_place: bool) -> Self {
+        Self { is_beats, may_have_place, ..Self::default() }
     }
 
     /// Notes a top-level member if it matters.
@@ -95,6 +101,7 @@ impl Head {
             Some(Field::Time(rank)) => self.times[rank] = Some(value),
             Some(Field::Level(rank)) => self.levels[rank] = Some(value),
             Some(Field::Moved) => self.moved = Some(value),
+            Some(Field::Index) => self.has_index = true,
             Some(Field::Log) if value.kind == Kind::Map => self.log = Some(value),
             _ => {}
         }
@@ -120,7 +127,7 @@ impl Head {
     /// Whether an event of Beats says at which offset of its file it was read.
     pub fn has_place(&self, text: &str) -> bool {
         let offset = || member_of(text, self.log?, "offset");
-        self.is_beats && offset().is_some_and(|offset| offset.kind == Kind::Number)
+        self.may_have_place && offset().is_some_and(|offset| offset.kind == Kind::Number)
     }
 
     /// Decides time and level of the record whose bracket opens at `open`. `base` is the scanned text's own place in the body.

@@ -59,6 +59,11 @@ fn write_text(text: EditText, event_time: i64, body: &[u8], time: &mut Timestamp
             out.extend_from_slice(name.as_str().as_bytes());
             out.extend_from_slice(b"\",");
         }
+        EditText::InsertIndex(offset, len) => {
+            out.extend_from_slice(b"\"@metadata._index\":\"");
+            out.extend_from_slice(literal(offset, len));
+            out.extend_from_slice(b"\",");
+        }
         EditText::Nothing => {}
         EditText::ReplaceLevelName(name) => {
             out.push(b'"');
