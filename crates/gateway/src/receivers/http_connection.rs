@@ -1,5 +1,6 @@
 //! One HTTP connection: what its calls may take, and how it ends.
 
+use super::ahead::ReadAhead;
 use super::linger::Lingering;
 use super::listener::{ConnectionConfig, Handler, Serve, Signals};
 use super::overhead::{Overhead, Spoken, Width};
@@ -102,7 +103,14 @@ impl<H: Handler> Server<H> {
             }
         });
         let builder = self.builder(spoken, width);
-        let connection = builder.serve_connection(TokioIo::new(Lingering::new(stream)), service);
+        let stream = Lingering::new(stream);
+        let stream = match spoken {
+            // What waits there is inside the connection's window.
+            Spoken::Http2 => ReadAhead::new(stream),
+            // It has a buffer of its own, and a body that nobody reads yet is to wait in the socket.
+            Spoken::Http1 => ReadAhead::never(stream),
+        };
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {
             // In this order: the client must hear of it before it hears the answer.
