@@ -1,12 +1,10 @@
 //! `cargo xtask bench`: the end-to-end bench around the binary as it is shipped.
 
-use crate::command;
 use crate::report::Outcome;
+use crate::{command, dist};
 use anyhow::{Context, Result};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-
-const PROFILE: &str = "dist";
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -59,10 +57,8 @@ pub fn overload_slice() -> Result<Outcome> {
 }
 
 fn start(mode: Option<&str>, options: &Options) -> Result<()> {
-    let build =
-        ["build", "--profile", PROFILE, "--package", "forebay", "--package", "forebay-bench", "--bins"];
-    command::show(&mut command::cargo(&build))?;
-    let mut bench = Command::new(command::built(PROFILE, "forebay-bench"));
-    bench.args(mode).args(&options.arguments).arg("--gateway").arg(command::built(PROFILE, "forebay"));
+    let gateway = dist::build()?;
+    let mut bench = Command::new(dist::bench()?);
+    bench.args(mode).args(&options.arguments).arg("--gateway").arg(gateway);
     Err(bench.current_dir(command::root()).exec()).context("cannot start forebay-bench")
 }

@@ -1,12 +1,11 @@
 //! `cargo xtask image`: the root file system of the image, as the Dockerfile copies it, without a container engine.
 
-use crate::command;
+use crate::{command, dist};
 use anyhow::{Result, ensure};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-const PROFILE: &str = "dist";
 /// The most that the image may have, in bytes.
 const MOST_BYTES: u64 = 40 << 20;
 
@@ -15,22 +14,14 @@ const MOST_BYTES: u64 = 40 << 20;
 /// # Errors
 /// The build or the script failed, or the image is too large.
 pub fn run() -> Result<()> {
-    command::show(&mut command::cargo(&[
-        "build",
-        "--profile",
-        PROFILE,
-        "--package",
-        "forebay",
-        "--bin",
-        "forebay",
-    ]))?;
+    let binary = dist::build()?;
     let root = command::target().join("image");
     if root.exists() {
         fs::remove_dir_all(&root)?;
     }
     let mut script = Command::new("sh");
     script.arg(command::root().join("deploy/docker/rootfs.sh"));
-    command::show(script.arg(command::built(PROFILE, "forebay")).arg(&root))?;
+    command::show(script.arg(binary).arg(&root))?;
     let bytes = size(&root)?;
     println!("{bytes} bytes in files, where {MOST_BYTES} are allowed");
     ensure!(bytes <= MOST_BYTES, "the image is too large");

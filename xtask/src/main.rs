@@ -6,6 +6,7 @@
 mod baseline;
 mod bench;
 mod command;
+mod dist;
 mod docs;
 mod fuzz;
 mod guard;
@@ -36,7 +37,7 @@ enum Command {
     Torture(torture::Options),
     /// Compare instructions per record with the committed baseline
     Guard(guard::Options),
-    /// Measure end to end: `forebay-bench` with these arguments around a `dist` build
+    /// Measure end to end: `forebay-bench` with these arguments around the binary of `dist`
     Bench(bench::Options),
     /// Plant the bugs that others have made, one after the other, and see that each is found
     Planted,
@@ -44,6 +45,8 @@ enum Command {
     Overload(bench::Options),
     /// Measure what durable acknowledgement costs: `forebay-bench cost`
     Cost(bench::Options),
+    /// Build the binary as it is shipped, optimised by a profile of its own work
+    Dist,
     /// Build the image's root file system in target/image, without a container engine, and check its size
     Image,
     /// Run one fuzz target for a while
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Overload(options) => bench::run_mode("overload", &options),
         Command::Cost(options) => bench::run_mode("cost", &options),
+        Command::Dist => dist::build().map(|binary| println!("{}", binary.display())),
         Command::Image => image::run(),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Planted => planted::run(),

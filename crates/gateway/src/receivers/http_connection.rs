@@ -1,9 +1,10 @@
 //! One HTTP connection: what its calls may take, and how it ends.
 
+use super::ahead::ReadAhead;
 use super::handler::{Handler, Swap};
 use super::listener::{ConnectionConfig, Serve, Signals};
 use super::overhead::{Overhead, Spoken, Width};
-use super::stream::Connection;
+use super::stream::{Connection, Stream};
 use forebay_pipeline::budget::{Exhausted, Lease};
 use forebay_pipeline::task;
 use http::{Request, Version};
@@ -116,6 +117,12 @@ impl<H: Handler> Server<H> {
             }
         });
         let builder = self.builder(spoken, width);
+        let stream = match (spoken, &stream) {
+            // What waits there is inside the connection's window.
+            (Spoken::Http2, Stream::Plain(_)) => ReadAhead::new(stream),
+            // These have buffers of their own, and a body that nobody reads yet is to wait in the socket.
+            (Spoken::Http1, _) | (_, Stream::Tls(_)) => ReadAhead::never(stream),
+        };
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         tokio::select! {

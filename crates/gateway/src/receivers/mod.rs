@@ -1,6 +1,7 @@
 //! Receivers: what listens, how it reads a request within bounds, and what it answers. One file for each; `listener` has the
 //! connections, `endpoint` what they do alike, `answer` the table of answers.
 
+mod ahead;
 mod answer;
 mod auth;
 mod beats;
