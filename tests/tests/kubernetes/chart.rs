@@ -1,11 +1,12 @@
 //! The chart is sound, renders with every value set, and refuses values that contradict themselves or the schema.
 
-use crate::render::{NAMESPACE, chart, everything, told, tool, value_sets};
+use crate::render::{NAMESPACE, Rendered, chart, everything, name, template, told, tool, value_sets};
 use forebay_tests::process;
 use forebay_tests::tools::Tool;
+use serde_json::Value;
 
 /// Values that are wrong, and what the one who wrote them must be told.
-const WRONG: [(&str, &str); 27] = [
+const WRONG: [(&str, &str); 28] = [
     ("autoscaling.targetCPU=0,autoscaling.targetMemory=0", "autoscaling has no metric"),
     ("commonLabels.app\\.kubernetes\\.io/name=x", "the label app.kubernetes.io/name is the chart's own"),
     // The schema.
@@ -21,6 +22,7 @@ const WRONG: [(&str, &str); 27] = [
     ("elasticsearch.endpoints={http://u:p@es:9200}", "at '/elasticsearch/endpoints/0'"),
     ("elasticsearch.settings.auth=none", "invalid propertyName 'auth'"),
     ("config.admin.listen=0.0.0.0:80", "at '/config': additional properties 'admin' not allowed"),
+    ("receivers.kafka=true", "at '/receivers': additional properties 'kafka' not allowed"),
     ("deadLetters.maxBytes=1GB", "at '/deadLetters/maxBytes': '1GB' does not match pattern"),
     ("durable.whenScaled=Keep", "at '/durable/whenScaled': value must be one of 'Retain', 'Delete'"),
     ("runAsUser=0", "at '/runAsUser': minimum: got 0, want 1"),
@@ -87,6 +89,7 @@ fn the_notes_say_what_is_installed() {
         ("ingress.enabled=true,networkPolicy.enabled=true", &outside, &["No NetworkPolicy"]),
         ("mode=durable", &[kept, "statefulset/forebay", "No NetworkPolicy"], &["is lost"]),
         ("mode=durable,durable.whenScaled=Delete", &["is lost"], &[kept]),
+        ("receivers.beats=true", &["forebay.telemetry.svc:5044"], &[":9200"]),
         (
             "fullnameOverride=intake",
             &["http://intake.telemetry.svc:8080/", "deployment/intake"],
@@ -101,6 +104,39 @@ fn the_notes_say_what_is_installed() {
             assert!(!notes.contains(text), "{values}: {text:?} in {notes}");
         }
     }
+}
+
+/// Where a port must be: the container's, the two Services', the policy's, and what the configuration listens to.
+fn places(rendered: &Rendered, port: u64) -> Vec<String> {
+    let numbers = |list: &Value, field: &str| {
+        let list = list.as_array().cloned().unwrap_or_default();
+        list.iter().any(|it| it[field] == port)
+    };
+    let has = |object: &Value| match object["kind"].as_str() {
+        Some("Service") => numbers(&object["spec"]["ports"], "port"),
+        Some("NetworkPolicy") => numbers(&object["spec"]["ingress"][0]["ports"], "port"),
+        Some("Deployment" | "StatefulSet") => {
+            numbers(&object["spec"]["template"]["spec"]["containers"][0]["ports"], "containerPort")
+        }
+        Some("ConfigMap") => object["data"]["forebay.yaml"]
+            .as_str()
+            .is_some_and(|text| text.contains(&format!("listen: 0.0.0.0:{port}"))),
+        _ => false,
+    };
+    rendered.objects.iter().filter(|object| has(object)).map(name).collect()
+}
+
+#[test]
+fn further_receivers_have_their_ports_everywhere_or_nowhere() {
+    let set = |name: &str| template(&chart().join(format!("ci/{name}-values.yaml")), &[]);
+    let (all, few) = (set("everything"), set("networkpolicy"));
+    let everywhere = places(&all, 4317);
+    assert_eq!(everywhere.len(), 5, "{everywhere:?}");
+    for port in [5044, 9200] {
+        assert_eq!(places(&all, port), everywhere, "{port}");
+        assert!(places(&few, port).is_empty(), "{port}");
+    }
+    assert_eq!(places(&few, 4317).len(), 5);
 }
 
 #[test]

@@ -27,6 +27,12 @@ receivers:
     grpc: {listen: "0.0.0.0:4317"}
     http: {listen: "0.0.0.0:4318"}
   json: {listen: "0.0.0.0:8080"}
+  {{- if .Values.receivers.beats }}
+  beats: {listen: "0.0.0.0:5044"}
+  {{- end }}
+  {{- if .Values.receivers.elasticsearch }}
+  elasticsearch: {listen: "0.0.0.0:9200"}
+  {{- end }}
 acknowledge: {{ ternary "durable" "delivered" (eq .Values.mode "durable") }}
 {{- if eq .Values.mode "durable" }}
 journal:

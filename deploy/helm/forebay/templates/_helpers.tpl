@@ -103,3 +103,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+
+{{- /* The ports that clients send to. A service mesh reads the protocol from the first word of a port's name. */ -}}
+{{- define "forebay.ports" -}}
+- {name: grpc-otlp, port: 4317}
+- {name: http-otlp, port: 4318}
+- {name: http-json, port: 8080}
+{{- if .Values.receivers.beats }}
+- {name: tcp-beats, port: 5044}
+{{- end }}
+{{- if .Values.receivers.elasticsearch }}
+- {name: http-bulk, port: 9200}
+{{- end }}
+{{- end -}}

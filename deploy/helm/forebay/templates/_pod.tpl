@@ -46,9 +46,9 @@ spec:
         {{- . | nindent 8 }}
       {{- end }}
       ports:
-        - {name: grpc-otlp, containerPort: 4317, protocol: TCP}
-        - {name: http-otlp, containerPort: 4318, protocol: TCP}
-        - {name: http-json, containerPort: 8080, protocol: TCP}
+        {{- range include "forebay.ports" . | fromYamlArray }}
+        - {name: {{ .name }}, containerPort: {{ .port }}, protocol: TCP}
+        {{- end }}
         - {name: http-admin, containerPort: 9600, protocol: TCP}
       startupProbe:
         httpGet: {path: /startupz, port: http-admin}
