@@ -55,7 +55,7 @@ impl Exporter {
             dead_letters: Arc::clone(&graph.dead_letters),
             max_letter_bytes: graph.settings.dead_letters.max_bytes.0,
             journal: graph.journal.clone(),
-            connections: graph.started.connections().to_vec(),
+            connections: graph.started.connections().cloned().collect(),
             overhead: Arc::clone(graph.started.overhead()),
             looks: Process::new(),
         };

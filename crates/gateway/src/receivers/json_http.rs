@@ -5,8 +5,10 @@ use super::auth::AuthConfig;
 use super::caller::Caller;
 use super::endpoint::{Bounds, Coding, Endpoint, Visit};
 use super::handler::Handler;
+use super::house::House;
 use super::listener::ConnectionConfig;
 use super::otlp_http::media_type;
+use super::ports::Port;
 use super::reply::{Reply, http as answer, http_fault};
 use super::tls::TlsConfig;
 use bytes::Bytes;
@@ -85,6 +87,12 @@ impl Default for JsonConfig {
 }
 
 impl JsonConfig {
+    /// Its port.
+    pub(super) fn port(&self) -> Port<'_> {
+        let (tls, auth) = (self.tls.as_ref(), self.auth.as_ref());
+        Port { receiver: super::JSON, path: "json", listen: self.listen, connections: &self.connections, tls, auth }
+    }
+
     pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
         Bounds {
             acknowledge: self.acknowledge.unwrap_or(acknowledge),
@@ -134,6 +142,14 @@ impl JsonHttp {
         let message = self.endpoint.request(payload);
         let admitted = self.endpoint.intake.admit_json(message, &self.endpoint.door, format)?;
         self.endpoint.settle(admitted, None).await
+    }
+}
+
+impl House<'_> {
+    /// What answers there, if there is such a receiver.
+    pub fn json(&self) -> Option<JsonHttp> {
+        let json = self.config.json.as_ref()?;
+        Some(JsonHttp::new(self.endpoint(super::JSON, json.bounds(self.acknowledge)), json))
     }
 }
 

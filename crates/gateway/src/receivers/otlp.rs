@@ -4,7 +4,9 @@ use super::answer::Taken;
 use super::auth::AuthConfig;
 use super::endpoint::Bounds;
 use super::listener::ConnectionConfig;
+use super::ports::Port;
 use super::tls::TlsConfig;
+use super::{OTLP_GRPC, OTLP_HTTP};
 use bytes::Bytes;
 use forebay_pipeline::admit::{Acknowledge, OtlpIds};
 use forebay_pipeline::units::{ByteSize, Period};
@@ -113,6 +115,20 @@ impl Default for OtlpHttpConfig {
 }
 
 impl OtlpConfig {
+    /// The port of gRPC, if it has one.
+    pub(super) fn grpc_port(&self) -> Option<Port<'_>> {
+        let OtlpGrpcConfig { listen, connections, tls, auth } = self.grpc.as_ref()?;
+        let (tls, auth) = (tls.as_ref(), auth.as_ref());
+        Some(Port { receiver: OTLP_GRPC, path: "otlp.grpc", listen: *listen, connections, tls, auth })
+    }
+
+    /// The port of HTTP, if it has one.
+    pub(super) fn http_port(&self) -> Option<Port<'_>> {
+        let OtlpHttpConfig { listen, connections, tls, auth } = self.http.as_ref()?;
+        let (tls, auth) = (tls.as_ref(), auth.as_ref());
+        Some(Port { receiver: OTLP_HTTP, path: "otlp.http", listen: *listen, connections, tls, auth })
+    }
+
     pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
         Bounds {
             acknowledge: self.acknowledge.unwrap_or(acknowledge),

@@ -1,10 +1,12 @@
 //! OTLP over gRPC, with a unary framing of our own: the budget must be asked before a message is read or inflated, and tonic
 //! would do both first. The framing is that of "gRPC over HTTP2" (grpc/doc/PROTOCOL-HTTP2.md).
 
+use super::OTLP_GRPC;
 use super::answer::{Fault, Kind, Taken};
 use super::caller::Caller;
 use super::endpoint::{Coding, Endpoint, Visit};
 use super::handler::Handler;
+use super::house::House;
 use super::otlp;
 use super::read::Chunks;
 use super::reply::Reply;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::HealthService;
+use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service as _;
 
 const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
@@ -47,6 +49,16 @@ pub struct OtlpGrpc {
     pub endpoint: Endpoint,
     pub ids: OtlpIds,
     pub health: HealthServer<HealthService>,
+}
+
+impl House<'_> {
+    /// What answers there, if there is such a receiver.
+    pub fn otlp_grpc(&self, health: &HealthReporter) -> Option<OtlpGrpc> {
+        let otlp = self.config.otlp.as_ref().filter(|otlp| otlp.grpc.is_some())?;
+        let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+        let endpoint = self.endpoint(OTLP_GRPC, otlp.bounds(self.acknowledge));
+        Some(OtlpGrpc { endpoint, ids: otlp.ids, health })
+    }
 }
 
 impl Handler for OtlpGrpc {

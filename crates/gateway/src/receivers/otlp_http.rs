@@ -1,9 +1,11 @@
 //! OTLP over HTTP (OTLP specification, "OTLP/HTTP"): protobuf bodies for now.
 
+use super::OTLP_HTTP;
 use super::answer::{Fault, Kind, Taken};
 use super::caller::Caller;
 use super::endpoint::{Coding, Endpoint, Visit};
 use super::handler::Handler;
+use super::house::House;
 use super::otlp;
 use super::reply::{Reply, http as answer, http_fault};
 use super::status;
@@ -23,6 +25,15 @@ const JSON: &str = "application/json";
 pub struct OtlpHttp {
     pub endpoint: Endpoint,
     pub ids: OtlpIds,
+}
+
+impl House<'_> {
+    /// What answers there, if there is such a receiver.
+    pub fn otlp_http(&self) -> Option<OtlpHttp> {
+        let otlp = self.config.otlp.as_ref().filter(|otlp| otlp.http.is_some())?;
+        let endpoint = self.endpoint(OTLP_HTTP, otlp.bounds(self.acknowledge));
+        Some(OtlpHttp { endpoint, ids: otlp.ids })
+    }
 }
 
 impl Handler for OtlpHttp {

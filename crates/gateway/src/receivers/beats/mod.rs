@@ -6,11 +6,15 @@
 mod acks;
 mod reader;
 
+use super::BEATS;
 use super::answer::Fault;
 use super::caller::Identity;
 use super::endpoint::{Bounds, Endpoint, Visit};
-use super::listener::{ConnectionConfig, Serve, Signals};
+use super::house::House;
+use super::listener::{BindError, ConnectionConfig, Listener, Serve, Signals};
 use super::overhead::Overhead;
+use super::ports::Port;
+use super::started::{Binding, Bound};
 use super::stream::{Connection, Stream};
 use super::tls::TlsConfig;
 use acks::Pending;
@@ -80,6 +84,12 @@ impl Default for BeatsConfig {
 }
 
 impl BeatsConfig {
+    /// Its port.
+    pub(super) fn port(&self) -> Port<'_> {
+        let (tls, auth) = (self.tls.as_ref(), None);
+        Port { receiver: BEATS, path: "beats", listen: self.listen, connections: &self.connections, tls, auth }
+    }
+
     pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
         Bounds {
             acknowledge: self.acknowledge.unwrap_or(acknowledge),
@@ -110,6 +120,42 @@ pub struct Beats {
     pub config: ConnectionConfig,
     pub overhead: Arc<Overhead>,
     pub signals: Signals,
+}
+
+impl House<'_> {
+    /// What admits there, if there is such a receiver.
+    fn beats(&self) -> Option<Arc<Endpoint>> {
+        let beats = self.config.beats.as_ref()?;
+        Some(Arc::new(self.endpoint(BEATS, beats.bounds(self.acknowledge))))
+    }
+}
+
+impl Binding<'_> {
+    /// Binds the receiver, if there is one.
+    ///
+    /// # Errors
+    /// The address is taken, or a file of TLS cannot be used.
+    pub async fn beats(&self) -> Result<Option<Bound>, BindError> {
+        let (Some(port), Some(endpoint)) = (self.house.config.port(BEATS), self.house.beats()) else {
+            return Ok(None);
+        };
+        let listener = Listener::bind(BEATS, port.listen, port.tls, &[]).await?;
+        let endpoint = Arc::new(RwLock::new(endpoint));
+        let beats = Beats {
+            endpoint: Arc::clone(&endpoint),
+            config: port.connections.clone(),
+            overhead: Arc::clone(&self.overhead),
+            signals: self.signals.clone(),
+        };
+        Ok(Some(Bound::new(listener, move |listener| {
+            let adopt = move |house: &House<'_>| {
+                if let Some(new) = house.beats() {
+                    *endpoint.write() = new;
+                }
+            };
+            (listener.serve(beats), Box::new(adopt))
+        })))
+    }
 }
 
 /// What reading and acknowledging know of each other.

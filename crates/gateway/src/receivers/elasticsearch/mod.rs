@@ -8,13 +8,16 @@ mod calls;
 mod errors;
 mod filter;
 
+use super::ELASTICSEARCH;
 use super::answer::{Fault, Kind, Taken};
 use super::auth::AuthConfig;
 use super::caller::Caller;
 use super::endpoint::{Bounds, Coding, Endpoint, Visit};
 use super::handler::Handler;
+use super::house::House;
 use super::listener::ConnectionConfig;
 use super::otlp_http::media_type;
+use super::ports::Port;
 use super::read::Chunks;
 use super::reply::{Reply, http as answer, http_fault};
 use super::tls::TlsConfig;
@@ -109,6 +112,12 @@ impl Default for ElasticsearchConfig {
 }
 
 impl ElasticsearchConfig {
+    /// Its port.
+    pub(super) fn port(&self) -> Port<'_> {
+        let (tls, auth) = (self.tls.as_ref(), self.auth.as_ref());
+        Port { receiver: ELASTICSEARCH, path: "elasticsearch", listen: self.listen, connections: &self.connections, tls, auth }
+    }
+
     pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
         Bounds {
             acknowledge: self.acknowledge.unwrap_or(acknowledge),
@@ -287,6 +296,14 @@ impl Elasticsearch {
         let fault = Fault::new(kind, reason);
         self.endpoint.visit(head.caller.as_deref()).refuse(&fault);
         head.refusal(&fault)
+    }
+}
+
+impl House<'_> {
+    /// What answers there, if there is such a receiver.
+    pub fn elasticsearch(&self) -> Option<Elasticsearch> {
+        let bulk = self.config.elasticsearch.as_ref()?;
+        Some(Elasticsearch::new(self.endpoint(ELASTICSEARCH, bulk.bounds(self.acknowledge)), bulk))
     }
 }
 

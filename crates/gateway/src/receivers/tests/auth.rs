@@ -59,8 +59,8 @@ async fn post(house: &House, header: &str) -> u16 {
 
 impl House {
     fn turned_away(&self, receiver: &str) -> [u64; 3] {
-        let all = self.started.connections();
-        let connections = all.iter().find(|connections| connections.receiver == receiver).unwrap();
+        let mut all = self.started.connections();
+        let connections = all.find(|connections| connections.receiver == receiver).unwrap();
         let counts: Vec<u64> = connections.gate.as_ref().unwrap().refused().map(|(_, count)| count).collect();
         counts.try_into().unwrap()
     }
@@ -186,7 +186,7 @@ async fn secrets_are_replaced_without_a_restart() {
     secrets.write("tokens", "\n# all gone\n");
     house.started.look(Look::AtOnce);
     export("n3w").await.unwrap();
-    let gate = house.started.connections()[0].gate.as_ref().unwrap();
+    let gate = house.started.connections().next().unwrap().gate.as_ref().unwrap();
     assert_eq!(gate.changes.counts(), (1, 1));
 }
 

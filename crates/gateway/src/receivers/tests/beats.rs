@@ -9,7 +9,7 @@ struct Agent(TcpStream);
 
 impl Agent {
     async fn connect(house: &House) -> Self {
-        Self(TcpStream::connect(house.started.beats.unwrap()).await.unwrap())
+        Self(TcpStream::connect(house.started.address(BEATS).unwrap()).await.unwrap())
     }
 
     async fn send(&mut self, frames: &[Vec<u8>]) {
@@ -78,7 +78,7 @@ async fn windows_in_flight_are_answered_in_order_and_an_empty_one_as_well() {
         assert_eq!(agent.acknowledged().await, Some(expected));
     }
     drop(agent);
-    eventually("no slot is held", || house.started.connections().iter().all(|all| all.open() <= 1)).await;
+    eventually("no slot is held", || house.started.connections().all(|all| all.open() <= 1)).await;
     assert_eq!(house.intake.budget().used(), 0);
 }
 

@@ -2,6 +2,7 @@
 
 use super::raw::{Wire, call, frame, once};
 use super::*;
+use crate::receivers::listener::ConnectionConfig;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use tonic::Code;
 use tonic_types::StatusExt as _;

@@ -19,7 +19,7 @@ async fn bulk_house(mood: Mood, change: impl FnOnce(&mut ElasticsearchConfig)) -
 
 impl House {
     fn bulk(&self) -> SocketAddr {
-        self.started.elasticsearch.unwrap()
+        self.started.address(ELASTICSEARCH).unwrap()
     }
 
     async fn post(&self, path: &str, body: &[u8]) -> Answer {

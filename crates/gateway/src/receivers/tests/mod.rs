@@ -16,12 +16,12 @@ mod tls_files;
 
 use super::*;
 use bytes::Bytes;
-use forebay_pipeline::admit::Outlet;
+use forebay_pipeline::admit::{Intake, Outlet};
 use forebay_pipeline::body::Share;
-use forebay_pipeline::budget::Lease;
+use forebay_pipeline::budget::{Budget, Lease};
 use forebay_pipeline::dead_letter::{DeadLetterConfig, DeadLetterDir};
 use forebay_pipeline::deliver::{Delivery, DeliveryConfig, Encoder, Payload, Sink, Verdict, Verdicts};
-use forebay_pipeline::ledger::{Door, Outcome, Told};
+use forebay_pipeline::ledger::{Door, Ledger, Outcome, Told};
 use forebay_pipeline::route::{Mode, RouteConfig};
 use forebay_pipeline::rules::{Rules, RulesConfig};
 use forebay_pipeline::units::{ByteSize, Period};
@@ -29,7 +29,12 @@ use forebay_proto::collector::ExportLogsServiceRequest;
 use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
 use futures_util::future::BoxFuture;
 use prost::Message as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// What the sink does with records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,15 +180,15 @@ async fn house(mood: Mood) -> House {
 
 impl House {
     fn grpc(&self) -> SocketAddr {
-        self.started.otlp_grpc.unwrap()
+        self.started.address(OTLP_GRPC).unwrap()
     }
 
     fn http(&self) -> SocketAddr {
-        self.started.otlp_http.unwrap()
+        self.started.address(OTLP_HTTP).unwrap()
     }
 
     fn json(&self) -> SocketAddr {
-        self.started.json.unwrap()
+        self.started.address(JSON).unwrap()
     }
 
     fn door(&self, receiver: &str) -> Arc<Door> {

@@ -27,8 +27,8 @@ async fn tls_house(mood: Mood, tls: &TlsConfig) -> House {
 
 impl House {
     fn tls(&self, receiver: &str) -> Arc<Tls> {
-        let all = self.started.connections();
-        let connections = all.iter().find(|connections| connections.receiver == receiver).unwrap();
+        let mut all = self.started.connections();
+        let connections = all.find(|connections| connections.receiver == receiver).unwrap();
         Arc::clone(connections.tls.as_ref().unwrap())
     }
 
@@ -38,7 +38,7 @@ impl House {
 
     /// All four ports, by receiver.
     fn ports(&self) -> [(&'static str, SocketAddr); 4] {
-        let beats = self.started.beats.unwrap();
+        let beats = self.started.address(BEATS).unwrap();
         [(OTLP_GRPC, self.grpc()), (OTLP_HTTP, self.http()), (JSON, self.json()), (BEATS, beats)]
     }
 }
@@ -79,7 +79,7 @@ async fn every_receiver_serves_over_both_versions() {
         let mut http = Wire::over(shake(house.http(), files.speaking(version)).await.unwrap());
         let headers = "content-type: application/x-protobuf\r\n";
         assert_eq!(http.request("POST /v1/logs", headers, &logs(2).encode_to_vec()).await.status, 200);
-        let mut beats = shake(house.started.beats.unwrap(), files.speaking(version)).await.unwrap();
+        let mut beats = shake(house.started.address(BEATS).unwrap(), files.speaking(version)).await.unwrap();
         assert_eq!(beats.get_ref().1.protocol_version(), Some(version.version));
         beats.write_all(b"2W\0\0\0\x012J\0\0\0\x01\0\0\0\x02{}").await.unwrap();
         let mut acknowledged = [0; 6];
@@ -107,7 +107,7 @@ async fn the_protocol_inside_is_agreed_on_as_the_receiver_serves() {
     assert_eq!(agreed(house.json(), both).await.unwrap(), Some(b"h2".to_vec()));
     assert_eq!(agreed(house.http(), &both[..1]).await.unwrap(), Some(b"http/1.1".to_vec()));
     assert_eq!(agreed(house.grpc(), both).await.unwrap(), Some(b"h2".to_vec()));
-    assert_eq!(agreed(house.started.beats.unwrap(), both).await.unwrap(), None);
+    assert_eq!(agreed(house.started.address(BEATS).unwrap(), both).await.unwrap(), None);
     agreed(house.grpc(), &both[..1]).await.unwrap_err();
     eventually("it is counted", || house.failures(OTLP_GRPC, "incompatible") == 1).await;
 }
@@ -133,7 +133,7 @@ async fn plaintext_and_old_versions_are_turned_away_and_counted() {
         eventually("it is counted", || house.failures(receiver, "version") == 1).await;
         assert_eq!(house.told(receiver), [0; 4]);
     }
-    eventually("no slot is held", || house.started.connections().iter().all(|all| all.open() <= 1)).await;
+    eventually("no slot is held", || house.started.connections().all(|all| all.open() <= 1)).await;
 }
 
 /// The first message of a client that speaks this version and no later one (RFC 5246, 7.4.1.2).
@@ -196,7 +196,7 @@ async fn a_handshake_that_stops_is_given_up_and_holds_a_slot_until_then() {
     let house = tls_house(Mood::Delivers, &tls).await;
     let mut half = TcpStream::connect(house.grpc()).await.unwrap();
     half.write_all(&client_hello([3, 3])[..20]).await.unwrap();
-    let open = || house.started.connections()[0].open();
+    let open = || house.started.connections().next().unwrap().open();
     eventually("the handshake counts as a connection", || open() == 2).await;
     assert_eq!(half.read(&mut [0]).await.unwrap_or(0), 0);
     eventually("it is counted", || house.failures(OTLP_GRPC, "timeout") == 1).await;
@@ -216,7 +216,7 @@ async fn silence_after_the_handshake_does_not_hold_a_slot() {
     let mut silent = shake(house.grpc(), files.trusting(None)).await.unwrap();
     // A close without a word, which TLS calls an unexpected end.
     assert_eq!(silent.read(&mut [0]).await.unwrap_or(0), 0);
-    eventually("the slot is free", || house.started.connections()[0].open() == 1).await;
+    eventually("the slot is free", || house.started.connections().next().unwrap().open() == 1).await;
 }
 
 #[tokio::test]
