@@ -34,6 +34,7 @@ impl Ids {
             Self::Minted { epoch, frame } => minted(*epoch, *frame, item),
             Self::Content(hashes) | Self::Events { hashes, .. } => hashes[item as usize],
             Self::Client { ranges, epoch, frame } => match ranges[item as usize] {
+                (_, 0) if entry.flags & Entry::HAS_PLACE != 0 => json::fingerprint(&body[entry.range()]),
                 (_, 0) => minted(*epoch, *frame, item),
                 (offset, len) => {
                     out.extend_from_slice(&body[offset as usize..(offset + len) as usize]);
@@ -310,5 +311,18 @@ mod tests {
         assert_eq!(out, b"abc");
         assert!(ids.write(1, &entry, b"abc", &mut out));
         assert_eq!(out.len(), 3 + ID_CHARS);
+    }
+
+    #[test]
+    fn an_event_with_a_place_keeps_its_id_beside_events_with_their_clients_ids() {
+        let body = br#"{"n":1}"#;
+        let entry = Entry { time: 0, offset: 0, len: body.len() as u32, aux: 0, flags: Entry::HAS_PLACE };
+        let [first, again] = [1, 2].map(|epoch| {
+            let ids = Ids::Client { ranges: vec![(0, 0)], epoch, frame: 1 };
+            let mut out = Vec::new();
+            assert!(ids.write(0, &entry, body, &mut out));
+            out
+        });
+        assert_eq!(first, again);
     }
 }

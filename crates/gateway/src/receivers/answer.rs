@@ -192,9 +192,11 @@ impl Taken {
         let mut refused = settled.rejected_items;
         refused.sort_unstable();
         refused.dedup();
+        // A record that several sinks refused is one record.
+        let sunk = refused.len() as u64;
         Ok(Self {
-            accepted: records.saturating_sub(settled.rejected),
-            rejected: rejected.count + settled.rejected,
+            accepted: records.saturating_sub(sunk),
+            rejected: rejected.count + sunk,
             dead_lettered: settled.dead_lettered,
             reasons: rejected.reasons,
             refused,
@@ -279,6 +281,13 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_two_sinks_refused_is_one_record() {
+        let settled = Settled { rejected: 2, rejected_items: vec![0, 0], ..Settled::default() };
+        let taken = Taken::new(2, Rejected::default(), settled).unwrap();
+        assert_eq!((taken.accepted, taken.rejected, taken.told()), (1, 1, Told::Ok));
+    }
+
+    #[test]
     fn an_abandoned_record_makes_the_whole_request_one_to_repeat() {
         let settled = Settled {
             abandoned: 2,
@@ -309,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_request_of_which_nothing_was_taken_is_told_so() {
-        let settled = Settled { rejected: 4, ..Settled::default() };
+        let settled = Settled { rejected: 4, rejected_items: vec![0, 1, 2, 3], ..Settled::default() };
         assert_eq!(Taken::new(4, Rejected::default(), settled).unwrap().told(), Told::Rejected);
         assert_eq!(Taken::default().told(), Told::Ok, "an empty request is a success");
     }

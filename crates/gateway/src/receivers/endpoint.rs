@@ -118,11 +118,20 @@ impl Endpoint {
     /// # Errors
     /// `Busy`, to be sent again.
     pub fn may_enter<B>(&self, request: &http::Request<B>) -> Result<(), Fault> {
+        self.has_place(request)?;
+        self.has_room()
+    }
+
+    /// Turns a request away whose connection finds no room.
+    ///
+    /// # Errors
+    /// `Busy`, to be sent again.
+    pub fn has_place<B>(&self, request: &http::Request<B>) -> Result<(), Fault> {
         match request.extensions().get() {
             Some(NoRoom(exhausted)) => {
                 Err(Fault::new(Kind::Busy, format!("too many connections and calls: {exhausted}")))
             }
-            None => self.has_room(),
+            None => Ok(()),
         }
     }
 

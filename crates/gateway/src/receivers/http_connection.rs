@@ -112,16 +112,16 @@ impl<H: Handler> Server<H> {
                     yield_now().await;
                 }
                 let response = handler.answer(request, caller).await;
-                drop((call, room));
-                Ok::<_, Infallible>(response)
+                drop(call);
+                Ok::<_, Infallible>(response.map(|reply| reply.holding(room.unwrap_or_default())))
             }
         });
         let builder = self.builder(spoken, width);
         let stream = match (spoken, &stream) {
-            // What waits there is inside the connection's window.
-            (Spoken::Http2, Stream::Plain(_)) => ReadAhead::new(stream),
-            // These have buffers of their own, and a body that nobody reads yet is to wait in the socket.
-            (Spoken::Http1, _) | (_, Stream::Tls(_)) => ReadAhead::never(stream),
+            // What waits there is inside the connection's wide window.
+            (Spoken::Http2, Stream::Plain(_)) if width != Width::NARROW => ReadAhead::new(stream),
+            // These have buffers of their own, or no room for one, and what nobody reads yet is to wait in the socket.
+            _ => ReadAhead::never(stream),
         };
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);

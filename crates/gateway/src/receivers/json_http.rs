@@ -90,7 +90,14 @@ impl JsonConfig {
     /// Its port.
     pub(super) fn port(&self) -> Port<'_> {
         let (tls, auth) = (self.tls.as_ref(), self.auth.as_ref());
-        Port { receiver: super::JSON, path: "json", listen: self.listen, connections: &self.connections, tls, auth }
+        Port {
+            receiver: super::JSON,
+            path: "json",
+            listen: self.listen,
+            connections: &self.connections,
+            tls,
+            auth,
+        }
     }
 
     pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {

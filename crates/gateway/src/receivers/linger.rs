@@ -19,11 +19,15 @@ const MAX_FORGOTTEN_BYTES: usize = 64 << 20;
 /// What is forgotten is read in pieces of this size, in bytes.
 const PIECE: usize = 16 << 10;
 
-/// A TCP stream whose shutdown waits for the client to close as well, within bounds.
+/// A TCP stream whose shutdown waits for the client to close as well, within bounds, and whose client must take what is written to it.
 #[derive(Debug)]
 pub struct Lingering {
     stream: TcpStream,
     end: Option<End>,
+    /// A client that takes nothing of an answer for so long is gone, or wants to keep its memory taken.
+    patience: Duration,
+    /// Until when it is waited for.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -33,9 +37,25 @@ struct End {
 }
 
 impl Lingering {
-    /// Takes over the stream.
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, end: None }
+    /// Takes over the stream. Writing fails after `patience` in which nothing could be written.
+    pub fn new(stream: TcpStream, patience: Duration) -> Self {
+        Self { stream, end: None, patience, stalled: None }
+    }
+
+    /// What writing came to, unless it has been waited for too long.
+    fn unless_stalled(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -55,7 +75,8 @@ impl AsyncWrite for Lingering {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_stalled(context, written)
     }
 
     fn poll_write_vectored(
@@ -63,7 +84,8 @@ impl AsyncWrite for Lingering {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_stalled(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -95,5 +117,34 @@ impl AsyncWrite for Lingering {
             end.left = end.left.saturating_sub(count);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up_and_a_slow_one_is_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut lingering = Lingering::new(stream, Duration::from_millis(200));
+        let much = vec![7; 32 << 20];
+        let slowly = async {
+            let mut piece = vec![0; 4 << 20];
+            for _ in 0..8 {
+                client.read_exact(&mut piece).await.unwrap();
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let (written, ()) = tokio::join!(lingering.write_all(&much), slowly);
+        written.unwrap();
+        let given_up =
+            tokio::time::timeout(Duration::from_secs(10), lingering.write_all(&much)).await.unwrap();
+        assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

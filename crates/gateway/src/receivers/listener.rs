@@ -19,6 +19,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 const AGE_JITTER: f64 = 0.1;
 /// How long to wait for more where fewer bytes have come.
 const TORN_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_TORN_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait after `accept` failed, mostly for a file descriptor, or while there is no memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -257,7 +259,7 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
     let begins = async {
         let (first, spoken) = timeout(idle, first_words(&stream)).await.ok()?.ok()??;
         match tls {
-            None => Some(Connection::plain(stream, spoken)),
+            None => Some(Connection::plain(stream, spoken, idle)),
             Some(tls) => {
                 let lease = server.overhead().other(TLS_BYTES).ok()?;
                 // Boxed: it is large, and connections without TLS are to stay small.
@@ -275,10 +277,17 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
 /// The first byte of a client, and what it speaks by its first bytes; `None` if there are none.
 async fn first_words(stream: &TcpStream) -> io::Result<Option<(u8, Spoken)>> {
     let mut first = [0; PREFACE.len()];
+    let mut pause = TORN_PAUSE;
     loop {
         match stream.peek(&mut first).await? {
             0 => return Ok(None),
-            few if few < PREFACE.len() && PREFACE.starts_with(&first[..few]) => sleep(TORN_PAUSE).await,
+            few if few < PREFACE.len() && PREFACE.starts_with(&first[..few]) => {
+                if stream.ready(Interest::READABLE).await?.is_read_closed() {
+                    return Ok(None);
+                }
+                sleep(pause).await;
+                pause = (2 * pause).min(LONGEST_TORN_PAUSE);
+            }
             len => return Ok(Some((first[0], Spoken::by(&first[..len])))),
         }
     }

@@ -18,7 +18,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
@@ -32,6 +32,8 @@ const LATER: [(&str, &str); 3] = [
     ("/opentelemetry.proto.collector.metrics.", "metrics are not accepted here, only logs"),
     ("/opentelemetry.proto.collector.profiles.", "profiles are not accepted here, only logs"),
 ];
+/// The largest question to the health service, in bytes: a service's name.
+const MAX_HEALTH_BYTES: usize = 4 << 10;
 /// The flag that says whether a message is compressed, and its length.
 const PREFIX_BYTES: usize = 5;
 /// The share of the client's own timeout within which it is answered: the rest is for the way.
@@ -55,7 +57,8 @@ impl House<'_> {
     /// What answers there, if there is such a receiver.
     pub fn otlp_grpc(&self, health: &HealthReporter) -> Option<OtlpGrpc> {
         let otlp = self.config.otlp.as_ref().filter(|otlp| otlp.grpc.is_some())?;
-        let health = HealthServer::new(HealthService::from_health_reporter(health.clone()));
+        let health = HealthServer::new(HealthService::from_health_reporter(health.clone()))
+            .max_decoding_message_size(MAX_HEALTH_BYTES);
         let endpoint = self.endpoint(OTLP_GRPC, otlp.bounds(self.acknowledge));
         Some(OtlpGrpc { endpoint, ids: otlp.ids, health })
     }
@@ -80,8 +83,7 @@ impl Handler for OtlpGrpc {
             return no_grpc();
         }
         if self.is_public(&request) {
-            let Ok(response) = self.health.clone().call(request).await;
-            return response.map(Reply::Health);
+            return self.tell_health(request).await.unwrap_or_else(|fault| failure(&fault));
         }
         let mut visit = self.endpoint.visit(caller.as_deref());
         let outcome = match request.uri().path() {
@@ -97,6 +99,15 @@ impl Handler for OtlpGrpc {
 }
 
 impl OtlpGrpc {
+    /// Everybody may ask, so nobody is waited for.
+    async fn tell_health(&self, request: Request<Incoming>) -> Result<Response<Reply>, Fault> {
+        self.endpoint.has_place(&request)?;
+        let slow = || Fault::new(Kind::TooSlow, "the question has not come in time");
+        let asked = timeout(self.endpoint.bounds.body_timeout, self.health.clone().call(request));
+        let Ok(response) = self.endpoint.unless_ending(async { asked.await.map_err(|_| slow()) }).await?;
+        Ok(response.map(|body| Reply::Health { body, room: None }))
+    }
+
     async fn export<B>(&self, request: Request<B>, visit: &mut Visit<'_>) -> Result<Taken, Fault>
     where
         B: Body<Data = Bytes> + Unpin,

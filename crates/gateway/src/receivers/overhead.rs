@@ -42,8 +42,8 @@ pub struct Overhead {
     _reserve: Option<Lease>,
 }
 
-/// How HTTP/2 begins (RFC 9113, 3.4). No method of HTTP/1.1 does.
-pub const PREFACE: &[u8; 3] = b"PRI";
+/// How HTTP/2 begins (RFC 9113, 3.4). No request of HTTP/1.1 does.
+pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! The body of an answer, whoever gives it.
 
 use bytes::Bytes;
+use forebay_pipeline::budget::Lease;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -16,8 +17,18 @@ use super::status::retry_after_seconds;
 pub enum Reply {
     /// Bytes known in full, and trailers for gRPC.
     Whole { bytes: Bytes, trailers: Option<HeaderMap> },
-    /// The health service's own.
-    Health(tonic::body::Body),
+    /// The health service's own, which may go on for as long as its connection, and the room for its call.
+    Health { body: tonic::body::Body, room: Option<Lease> },
+}
+
+impl Reply {
+    /// Keeps the room for its call until all of it is told, if that may take long.
+    pub fn holding(mut self, lease: Option<Lease>) -> Self {
+        if let Self::Health { room, .. } = &mut self {
+            *room = lease;
+        }
+        self
+    }
 }
 
 impl From<Bytes> for Reply {
@@ -41,7 +52,7 @@ impl Body for Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.get_mut() {
-            Self::Health(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Health { body, .. } => Pin::new(body).poll_frame(context).map_err(Into::into),
             Self::Whole { bytes, .. } if !bytes.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
@@ -53,14 +64,14 @@ impl Body for Reply {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Health(body) => body.is_end_stream(),
+            Self::Health { body, .. } => body.is_end_stream(),
             Self::Whole { bytes, trailers } => bytes.is_empty() && trailers.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Health(body) => body.size_hint(),
+            Self::Health { body, .. } => body.size_hint(),
             Self::Whole { bytes, trailers: None } => SizeHint::with_exact(bytes.len() as u64),
             // A known length would become a `content-length`, which gRPC messages go without.
             Self::Whole { .. } => SizeHint::default(),

@@ -7,6 +7,7 @@ use forebay_pipeline::budget::Lease;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -24,9 +25,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Without TLS.
-    pub fn plain(stream: TcpStream, spoken: Spoken) -> Self {
-        Self { stream: Stream::Plain(Lingering::new(stream)), caller: None, spoken, lease: None }
+    /// Without TLS. `patience` is as in [`Lingering::new`].
+    pub fn plain(stream: TcpStream, spoken: Spoken, patience: Duration) -> Self {
+        Self { stream: Stream::Plain(Lingering::new(stream, patience)), caller: None, spoken, lease: None }
     }
 }
 

@@ -1,12 +1,15 @@
 //! Admission of a bulk, whose client is answered for each item.
 
 use super::{Admitted, Intake, Refusal, Request, unless_malformed};
-use crate::budget::Lease;
+use crate::budget::{Exhausted, Lease};
 use crate::ledger::Door;
 use crate::wire::WireId;
 use crate::wire::json::bulk;
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// Items are leased in steps of so many bytes.
+const STEP_BYTES: usize = 64 << 10;
 
 /// The items of a bulk, in order.
 #[derive(Debug)]
@@ -37,21 +40,52 @@ impl Intake {
             bytes.extend_from_slice(&request.bytes);
             bytes.extend_from_slice(defaults);
             request.bytes = bytes.into();
+            // Less than before, so it is given.
+            let _ = request.lease.resize(len);
         }
-        let (mut items, mut weight) = (Vec::new(), 0);
-        let mut told = |item: bulk::Item| {
-            weight += item.weight();
-            items.push(item);
-        };
+        let mut gathering = Gathering::new(self.budget.lease(0)?);
+        let mut told = |item| gathering.push(item);
         let checked = self.rules.check_bulk(&request.bytes, arrived, &request.receiver, &mut told);
         let mut index = unless_malformed(checked, door)?;
         // Here, because what is taken must be answered for.
-        let lease = self.budget.lease(weight).map_err(|exhausted| {
-            door.count(0, 0, items.len() as u64);
-            exhausted.beside(request.bytes.len())
-        })?;
+        let Gathering { items, lease, count, exhausted, .. } = gathering;
+        if let Some(exhausted) = exhausted {
+            door.count(0, 0, count);
+            return Err(exhausted.beside(request.bytes.len()).into());
+        }
         let ids = self.json_ids(&request.bytes, &mut index);
         let items = BulkItems { body: request.bytes.clone(), items, lease };
         Ok((self.take(request, WireId::Bulk, index, ids, arrived, door)?, items))
+    }
+}
+
+/// Items as they are read, leased in steps: many can stand in few bytes.
+struct Gathering {
+    items: Vec<bulk::Item>,
+    lease: Lease,
+    weight: usize,
+    count: u64,
+    exhausted: Option<Exhausted>,
+}
+
+impl Gathering {
+    fn new(lease: Lease) -> Self {
+        Self { items: Vec::new(), lease, weight: 0, count: 0, exhausted: None }
+    }
+
+    fn push(&mut self, item: bulk::Item) {
+        self.count += 1;
+        if self.exhausted.is_some() {
+            return;
+        }
+        self.weight += item.weight();
+        if self.weight > self.lease.bytes()
+            && let Err(exhausted) = self.lease.resize(self.weight + STEP_BYTES)
+        {
+            self.exhausted = Some(exhausted);
+            self.items = Vec::new();
+            return;
+        }
+        self.items.push(item);
     }
 }

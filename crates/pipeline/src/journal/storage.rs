@@ -107,8 +107,12 @@ impl Storage for Folder {
         for entry in fs::read_dir(&self.path)? {
             // Other names are not ours.
             let Ok(name) = entry?.file_name().into_string() else { continue };
-            // Of a link to nothing, or of what has gone meanwhile, there is none: whoever reads it finds out.
-            let len = fs::metadata(self.path.join(&name)).map_or(0, |about| about.len());
+            let len = match fs::metadata(self.path.join(&name)) {
+                Ok(about) => about.len(),
+                // Of a link to nothing, or of what has gone meanwhile, there is none: whoever reads it finds out.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(error),
+            };
             files.push((name, len));
         }
         Ok(files)

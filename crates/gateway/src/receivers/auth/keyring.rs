@@ -106,6 +106,12 @@ impl Keyring {
             faults.push(("", why));
         }
         match HeaderName::try_from(&config.api_key_header) {
+            Ok(name) if name == AUTHORIZATION => {
+                faults.push((
+                    "api_key_header",
+                    "`Authorization` is where a scheme stands before the key".to_owned(),
+                ));
+            }
             Ok(name) if ring.accepts(Scheme::ApiKey) => ring.api_key_header = Some(name),
             Ok(_) => {}
             Err(_) => faults.push(("api_key_header", "is no name of a header".to_owned())),
@@ -125,8 +131,10 @@ impl Keyring {
             let named = line.split_once(':').map(|(name, secret)| (name.trim(), secret.trim()));
             let (name, secret) = match (scheme, named) {
                 // As clients send it: user and password together.
-                (Scheme::Basic, Some((user, _))) => (user.to_owned(), STANDARD.encode(line)),
-                (Scheme::Basic, None) => return Err(format!("line {at} is no `user:password`")),
+                (Scheme::Basic, Some((user, password))) if !user.is_empty() && !password.is_empty() => {
+                    (user.to_owned(), STANDARD.encode(line))
+                }
+                (Scheme::Basic, _) => return Err(format!("line {at} is no `user:password`")),
                 (_, Some((name, secret))) => (name.to_owned(), secret.to_owned()),
                 (_, None) => (format!("line {at}"), line.to_owned()),
             };

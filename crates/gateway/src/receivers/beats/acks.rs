@@ -53,7 +53,7 @@ pub async fn write<W: AsyncWrite + Unpin>(
         if is_end {
             owed.acknowledged.fetch_add(1, Relaxed);
         }
-        if !settled || write.write_all(&acknowledgement(last)).await.is_err() {
+        if !settled || say(write, last).await.is_err() {
             return;
         }
     }
@@ -119,6 +119,12 @@ impl<'e> Alive<'e> {
         if std::mem::replace(&mut self.seen, now) == now {
             return Ok(());
         }
-        write.write_all(&acknowledgement(0)).await
+        say(write, 0).await
     }
+}
+
+/// Writes an acknowledgement, through whatever holds it back: there may be none behind it for a while.
+async fn say<W: AsyncWrite + Unpin>(write: &mut W, last: u32) -> io::Result<()> {
+    write.write_all(&acknowledgement(last)).await?;
+    write.flush().await
 }

@@ -87,7 +87,14 @@ impl BeatsConfig {
     /// Its port.
     pub(super) fn port(&self) -> Port<'_> {
         let (tls, auth) = (self.tls.as_ref(), None);
-        Port { receiver: BEATS, path: "beats", listen: self.listen, connections: &self.connections, tls, auth }
+        Port {
+            receiver: BEATS,
+            path: "beats",
+            listen: self.listen,
+            connections: &self.connections,
+            tls,
+            auth,
+        }
     }
 
     pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {
@@ -218,8 +225,15 @@ impl Beats {
                 // The agent sends again what it has no acknowledgement for.
                 let _ = write.shutdown().await;
             }
+            () = self.is_overdue(&endpoint) => tracing::debug!("an agent was cut in the middle of a window"),
             () = self.signals.cut.cancelled() => {}
         }
+    }
+
+    /// Waits until a connection that was to go between two windows is still there.
+    async fn is_overdue(&self, endpoint: &Endpoint) {
+        self.leave().await;
+        sleep(self.config.grace.0 + endpoint.bounds.ack_timeout).await;
     }
 }
 

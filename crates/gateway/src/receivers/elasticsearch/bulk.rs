@@ -18,11 +18,17 @@ const LIKE_THE_FIRST: &str = "the sink refused it, as it did the first of this r
 /// What Elasticsearch calls an item that its index would never take.
 const REFUSED: &str = "document_parsing_exception";
 
+/// What stands before the items and behind them takes at most so many bytes.
+const HEAD_BYTES: usize = 64;
+
 /// The answer to a bulk whose records are settled: an item for each action, in order. Its memory is under the items' lease for as long as it is
 /// there.
 pub fn answer(items: BulkItems, taken: &Taken, took: Duration, filter: &Filter) -> Bytes {
     let writer = Writer { filter, fields: Op::ALL.map(|op| Fields::of(filter, op)), body: &items.body };
-    let mut text = String::from("{");
+    // All at once: while a text grows, there are two of it.
+    let mut text =
+        String::with_capacity(items.items.iter().map(Item::answer_weight).sum::<usize>() + HEAD_BYTES);
+    text.push('{');
     if filter.keeps(&["took"]) {
         // Writing to a string cannot fail.
         let _ = write!(text, "\"took\":{},", took.as_millis());
@@ -32,7 +38,11 @@ pub fn answer(items: BulkItems, taken: &Taken, took: Duration, filter: &Filter) 
     }
     writer.items(&items.items, taken, &mut text);
     close(&mut text, '}');
-    let BulkItems { lease, .. } = items;
+    let BulkItems { mut lease, items, .. } = items;
+    drop(items);
+    // It was leased for the longest answer; this one may have to wait for a client that reads slowly.
+    text.shrink_to_fit();
+    let _ = lease.resize(text.capacity());
     Bytes::from_owner(Leased { text, _lease: lease })
 }
 

@@ -6,6 +6,8 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// The first part of the path of what sets a cluster up.
+/// The longest name of an index that Elasticsearch takes, in bytes. It is told again for each item.
+const MAX_INDEX_BYTES: usize = 255;
 const SET_UP: [&str; 8] = [
     "_template",
     "_index_template",
@@ -87,7 +89,7 @@ impl Call {
 
 /// Names of indices never begin with an underscore, and all else does.
 fn is_index(part: &str) -> bool {
-    !part.starts_with('_')
+    !part.starts_with('_') && part.len() <= MAX_INDEX_BYTES
 }
 
 fn is_set_up(parts: &[&str]) -> bool {

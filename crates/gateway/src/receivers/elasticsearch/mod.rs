@@ -115,7 +115,14 @@ impl ElasticsearchConfig {
     /// Its port.
     pub(super) fn port(&self) -> Port<'_> {
         let (tls, auth) = (self.tls.as_ref(), self.auth.as_ref());
-        Port { receiver: ELASTICSEARCH, path: "elasticsearch", listen: self.listen, connections: &self.connections, tls, auth }
+        Port {
+            receiver: ELASTICSEARCH,
+            path: "elasticsearch",
+            listen: self.listen,
+            connections: &self.connections,
+            tls,
+            auth,
+        }
     }
 
     pub(super) fn bounds(&self, acknowledge: Acknowledge) -> Bounds {

@@ -255,6 +255,12 @@ fn faults_of_secret_files_name_the_line_and_no_secret() {
     for ((_, why), line) in faults.iter().zip(["line 2", "line 1", "line 1", ""]) {
         assert!(why.contains(line) && !why.contains("hunter"), "{why}");
     }
+    secrets.write("users", "alice:\n");
+    let auth = AuthConfig { api_key_header: "Authorization".to_owned(), ..secrets.settings() };
+    let json = JsonConfig { auth: Some(auth), ..JsonConfig::default() };
+    let config = Receivers { otlp: None, json: Some(json), beats: None, elasticsearch: None };
+    let paths: Vec<String> = config.faults().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, fields.map(|field| format!("json.auth.{field}")), "an empty password opens nothing");
     let json = JsonConfig { auth: Some(AuthConfig::default()), ..JsonConfig::default() };
     let config = Receivers { otlp: None, json: Some(json), beats: None, elasticsearch: None };
     assert_eq!(config.faults()[0].0, "json.auth");

@@ -13,6 +13,16 @@ fn json_connections(config: &mut Receivers) -> &mut ConnectionConfig {
     &mut config.json.as_mut().unwrap().connections
 }
 
+/// One byte of HTTP/2's first, and the end: nothing more can come.
+#[tokio::test]
+async fn a_torn_beginning_that_ends_holds_no_slot() {
+    let house = house(Mood::Delivers).await;
+    let mut wire = Wire::connect(house.json()).await;
+    wire.send("P").await;
+    wire.finish().await;
+    eventually("no slot is held", || house.started.connections().all(|all| all.open() <= 1)).await;
+}
+
 #[tokio::test]
 async fn half_a_request_is_never_taken() {
     let house = house(Mood::Delivers).await;
@@ -251,7 +261,7 @@ async fn what_outlives_the_drain_is_told_to_try_again() {
 async fn a_connection_that_does_not_end_is_cut() {
     let house = house_with(Mood::Delivers, MIB, |_| ()).await;
     let mut wire = Wire::connect(house.grpc()).await;
-    wire.send("PRI * HT").await;
+    wire.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     house.shutdown.cancel();
     assert!(!house.started.closed(Duration::from_millis(100)).await);

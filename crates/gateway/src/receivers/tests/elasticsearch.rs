@@ -37,6 +37,16 @@ fn told(answer: &Answer) -> Value {
 }
 
 #[tokio::test]
+async fn an_index_that_elasticsearch_would_not_take_is_not_told_again_for_each_item() {
+    let house = bulk_house(Mood::Delivers, |_| ()).await;
+    let body = b"{\"delete\":{}}\n".repeat(1_000);
+    let answer = house.post(&format!("/{}/_bulk", "a".repeat(256)), &body).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    assert_eq!(house.post(&format!("/{}/_bulk", "a".repeat(255)), &body).await.status, 200);
+    eventually("the lease is back", || house.intake.budget().used() == 0).await;
+}
+
+#[tokio::test]
 async fn every_item_has_its_answer_in_its_place() {
     let house = bulk_house(Mood::Delivers, |_| ()).await;
     let body = b"{\"index\":{\"_index\":\"a\",\"_id\":\"1\"}}\n{\"n\":1}\n{\"create\":{}}\n{\"n\":}\n\

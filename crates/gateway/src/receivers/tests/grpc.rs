@@ -1,7 +1,9 @@
 //! OTLP over gRPC: with tonic's client, and with bytes that no client would send.
 
-use super::raw::{Called, call, frame};
+use super::raw::{Called, call, call_with, frame};
 use super::*;
+use futures_util::StreamExt as _;
+use http_body_util::StreamBody;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
@@ -10,6 +12,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 pub(super) const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
 const GRPC: (&str, &str) = ("content-type", "application/grpc");
 
 async fn client(house: &House) -> LogsServiceClient<Channel> {
@@ -152,6 +155,25 @@ async fn health_is_served_until_the_drain() {
     // A watch, which would never end by itself, does not hold up the drain.
     house.shutdown.cancel();
     assert!(house.started.closed(Duration::from_secs(5)).await);
+}
+
+/// Everybody may ask, so that a question must cost little.
+#[tokio::test]
+async fn a_question_for_health_is_short_and_comes_soon() {
+    let house = house_with(Mood::Delivers, MIB, |config| {
+        config.otlp.as_mut().unwrap().body_timeout = Period::millis(200);
+    })
+    .await;
+    let channel = Channel::from_shared(format!("http://{}", house.grpc())).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let long = HealthCheckRequest { service: "x".repeat(5 << 10) };
+    assert_eq!(health.check(long).await.unwrap_err().code(), Code::OutOfRange);
+    // A message that is announced and does not come.
+    let prefix = Ok(http_body::Frame::data(Bytes::from_static(&[0, 0, 0, 1, 0])));
+    let body = futures_util::stream::iter([prefix]).chain(futures_util::stream::pending());
+    let called = call_with(house.grpc(), CHECK, &[GRPC], StreamBody::new(body));
+    let called = timeout(Duration::from_secs(10), called).await.unwrap();
+    assert_eq!(code(&called), Code::DeadlineExceeded);
 }
 
 #[tokio::test]

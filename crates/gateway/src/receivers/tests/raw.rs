@@ -47,6 +47,11 @@ impl Wire {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// Sends nothing more.
+    pub async fn finish(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
     /// Sends bytes that the server may refuse to wait for.
     pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok()
@@ -112,17 +117,28 @@ pub async fn call(
     headers: &[(&'static str, &str)],
     body: Vec<u8>,
 ) -> Called {
+    call_with(address, path, headers, Full::new(Bytes::from(body))).await
+}
+
+/// The same with a body that may take its time.
+pub async fn call_with<B>(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: B,
+) -> Called
+where
+    B: http_body::Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
+{
     let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (mut sender, connection) =
-        hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), stream)
-            .await
-            .unwrap();
+        hyper::client::conn::http2::handshake::<_, _, B>(TokioExecutor::new(), stream).await.unwrap();
     let connection = forebay_pipeline::task::spawn("client", connection);
     let mut request = Request::post(format!("http://{address}{path}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = sender.send_request(request.body(Full::from(body)).unwrap()).await.unwrap();
+    let response = sender.send_request(request.body(body).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let collected = body.collect().await.unwrap();
     let trailers = collected.trailers().cloned().unwrap_or_else(|| parts.headers.clone());

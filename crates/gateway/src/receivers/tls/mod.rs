@@ -82,7 +82,7 @@ impl Tls {
         lease: Lease,
     ) -> Option<Connection> {
         let config: Arc<ServerConfig> = Arc::clone(&self.current.read().config);
-        let handshake = TlsAcceptor::from(config).accept(Lingering::new(stream)).into_fallible();
+        let handshake = TlsAcceptor::from(config).accept(Lingering::new(stream, idle)).into_fallible();
         let mut stream = match timeout(self.settings.handshake_timeout.0, handshake).await {
             Ok(Ok(stream)) => Box::new(stream),
             Ok(Err((error, mut socket))) => {
@@ -106,6 +106,11 @@ impl Tls {
         let spoken = match timeout(idle, stream.fill_buf()).await {
             Ok(Ok(bytes)) if !bytes.is_empty() => Spoken::by(bytes),
             _ => return None,
+        };
+        let spoken = match stream.get_ref().1.alpn_protocol() {
+            Some(agreed) if agreed == b"h2" => Spoken::Http2,
+            Some(_) => Spoken::Http1,
+            None => spoken,
         };
         Some(Connection { stream: Stream::Tls(stream), caller, spoken, lease: Some(lease) })
     }

@@ -41,7 +41,7 @@ pub(super) struct Checker<'c, 'p, 'b> {
     pub body: &'b [u8],
     /// The body, if it is UTF-8 throughout; else each line is looked at by itself.
     text: Option<&'b str>,
-    context: &'c CheckContext<'c>,
+    pub context: &'c CheckContext<'c>,
     zone: Zone<'c>,
     pub options: &'c JsonOptions,
     pub matcher: &'c mut Matcher<'p, 'b>,

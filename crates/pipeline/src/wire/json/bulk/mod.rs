@@ -64,9 +64,15 @@ pub struct Item {
 impl Item {
     /// What it weighs in memory together with what an answer says of it, bytes at most.
     pub fn weight(&self) -> usize {
+        // Items move when there is no more room for them, and are there twice for that moment.
+        3 * size_of::<Self>() + self.answer_weight()
+    }
+
+    /// What an answer says of it, bytes at most.
+    pub fn answer_weight(&self) -> usize {
         let names = (self.index.1 + self.id.1) as usize;
         let reason = if self.refused.is_some() { REASON_BYTES } else { 0 };
-        size_of::<Self>() + ANSWER_BYTES + names + reason
+        ANSWER_BYTES + names + reason
     }
 }
 
@@ -132,6 +138,11 @@ impl<'b> Checker<'_, '_, 'b> {
             let action = Action::read(&line, number, &mut self.keys)?;
             let mut refused = action.unsupported().map(|what| Malformed::Unsupported { what });
             position += 1;
+            // Those that are refused as well: each is answered.
+            let limit = self.context.limits.max_records;
+            if position > limit {
+                return Err(Malformed::TooManyRecords { limit });
+            }
             let metadata = action.metadata.over(&defaults);
             if action.op != Op::Delete {
                 let what = "expected a document behind it";

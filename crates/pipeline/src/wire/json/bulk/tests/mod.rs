@@ -175,6 +175,9 @@ fn a_malformed_action_refuses_the_request() {
     let one = Limits { max_records: 1, ..Limits::default() };
     let too_many = read_within(format!("{good}{good}").as_bytes(), &one).unwrap_err();
     assert_eq!(too_many, Malformed::TooManyRecords { limit: 1 });
+    // What is refused one by one is answered one by one.
+    let refused = read_within(b"{\"delete\":{}}\n{\"delete\":{}}\n", &one).unwrap_err();
+    assert_eq!(refused, Malformed::TooManyRecords { limit: 1 });
     assert_eq!(check_end(b"{}\n"), Ok(()));
     assert!(check_end(b"{}").is_err() && check_end(b"").is_err());
 }
