@@ -47,8 +47,9 @@ pub struct ConnectionConfig {
     pub max_age: Period,
     /// How long requests under way may take to end on a connection that was told to go, before it is cut.
     pub grace: Period,
-    /// A connection on which no request head has come in full for this long is closed (HTTP/2: before its first byte only).
-    /// Raise it above the pause between two requests of your clients, if they mind new connections.
+    /// A connection on which no request head has come in full for this long is closed (HTTP/2: before its first byte only), and so is one
+    /// whose client takes nothing of an answer for as long. Raise it above the pause between two requests of your clients, if they mind new
+    /// connections.
     pub idle_timeout: Period,
 }
 
