@@ -89,7 +89,7 @@ fn the_notes_say_what_is_installed() {
         ("ingress.enabled=true,networkPolicy.enabled=true", &outside, &["No NetworkPolicy"]),
         ("mode=durable", &[kept, "statefulset/forebay", "No NetworkPolicy"], &["is lost"]),
         ("mode=durable,durable.whenScaled=Delete", &["is lost"], &[kept]),
-        ("receivers.beats=true", &["forebay.telemetry.svc:5044"], &[":9200"]),
+        ("receivers.beats=true", &["forebay.telemetry.svc:5044"], &["svc:9200"]),
         (
             "fullnameOverride=intake",
             &["http://intake.telemetry.svc:8080/", "deployment/intake"],
