@@ -1,7 +1,7 @@
 //! Reads a socket in larger pieces than its reader asks for.
 //!
-//! h2 asks twice for each frame of 16 KiB: for 8,192 bytes, and for the rest. Four frames in one call cost less, though their bytes
-//! are copied once more, because these are in the cache by then: half as many system calls and more, at 500 records a request.
+//! h2 asks twice for each frame of 16 KiB: for 8,192 bytes, and for the rest. Here four frames come with one call. Their bytes are copied
+//! once more, which costs less than the calls: they are in the cache by then.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
