@@ -1,6 +1,6 @@
 //! What one client sent and was told: one entry a batch, for all records of a batch share their fate.
 
-use crate::record::{Kind, Origin, Protocol};
+use crate::record::{Kind, Origin};
 
 /// One batch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,9 +71,6 @@ impl Book {
 
     /// Lines of a batch that the door must reject.
     pub fn spoilt(&self, numbers: &[u32]) -> u64 {
-        if self.origin.protocol != Protocol::Json {
-            return 0;
-        }
         numbers.iter().filter(|number| self.origin.kind(**number) == Kind::Spoilt).count() as u64
     }
 }

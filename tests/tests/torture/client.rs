@@ -1,7 +1,8 @@
-//! Clients of the three ports, which read an answer as their protocol says.
+//! Clients of every port, which read an answer as their protocol says.
 
-use crate::otlp;
+use crate::beats::Beat;
 use crate::record::{Origin, Protocol};
+use crate::{bulk, otlp};
 use forebay_proto::collector::ExportLogsServiceResponse;
 use forebay_tests::gateway::Ports;
 use forebay_tests::otlp::{LogsClient, retry_info};
@@ -10,13 +11,13 @@ use std::time::Duration;
 use tonic::Code;
 
 /// Longer than the gateway's `ack_timeout`: it is to answer by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a client learnt about one request.
 #[derive(Debug)]
 pub enum Answer {
-    /// Success, but for so many records that were rejected.
-    Taken { rejected: u64 },
+    /// Success, but for so many records that were rejected, where the protocol has a word for it.
+    Taken { rejected: Option<u64> },
     /// To be sent again, after a while if the answer named one.
     Again(Option<Duration>),
     /// Nobody answered: it may have been taken.
@@ -34,6 +35,7 @@ pub struct Client {
 enum Wire {
     Grpc(Box<LogsClient>),
     Http { address: String, agent: ureq::Agent },
+    Beats(Beat),
 }
 
 impl Client {
@@ -45,6 +47,8 @@ impl Client {
             }
             Protocol::OtlpHttp => http(format!("http://127.0.0.1:{}/v1/logs", ports.otlp_http)),
             Protocol::Json => http(format!("http://127.0.0.1:{}/", ports.json)),
+            Protocol::Bulk => http(format!("http://127.0.0.1:{}/_bulk", ports.elasticsearch)),
+            Protocol::Beats => Wire::Beats(Beat::new(ports.beats)),
         };
         Self { origin, wire }
     }
@@ -75,6 +79,14 @@ impl Client {
                     other => failed_post(other),
                 }
             }
+            Wire::Http { address, agent } if self.origin.protocol == Protocol::Bulk => {
+                let body = bulk::body(&self.origin, numbers);
+                match post(agent, address, "application/x-ndjson", body.as_bytes()) {
+                    Ok(Raw { status: 200, body, .. }) => bulk::answer(&self.origin, numbers, &body),
+                    other => failed_post(other),
+                }
+            }
+            Wire::Beats(beat) => beat.send(&self.origin, numbers),
             Wire::Http { address, agent } => {
                 let mut body = String::new();
                 for number in numbers {
@@ -96,7 +108,7 @@ fn agent() -> ureq::Agent {
 
 fn taken(response: &ExportLogsServiceResponse) -> Answer {
     let rejected = response.partial_success.as_ref().map_or(0, |partial| partial.rejected_log_records);
-    Answer::Taken { rejected: u64::try_from(rejected).unwrap_or(u64::MAX) }
+    Answer::Taken { rejected: Some(u64::try_from(rejected).unwrap_or(u64::MAX)) }
 }
 
 /// OTLP's table of codes that may be retried; RESOURCE_EXHAUSTED only with a delay.
@@ -115,7 +127,7 @@ fn failed_call(status: &tonic::Status) -> Answer {
     }
 }
 
-/// The codes that both HTTP protocols may retry.
+/// The codes that all HTTP protocols may retry.
 fn failed_post(outcome: Result<Raw, String>) -> Answer {
     match outcome {
         Err(_) => Answer::Nothing,
@@ -127,7 +139,7 @@ fn failed_post(outcome: Result<Raw, String>) -> Answer {
 fn json_report(body: &[u8]) -> Answer {
     let said: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     match said["rejected"].as_u64() {
-        Some(rejected) => Answer::Taken { rejected },
+        Some(rejected) => Answer::Taken { rejected: Some(rejected) },
         None => Answer::Never(format!("no report: {}", String::from_utf8_lossy(body))),
     }
 }

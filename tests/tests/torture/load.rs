@@ -13,8 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const CLIENTS: [(Protocol, usize); 3] =
-    [(Protocol::OtlpGrpc, 7), (Protocol::OtlpHttp, 6), (Protocol::Json, 7)];
+const CLIENTS: [(Protocol, usize); 5] = [
+    (Protocol::OtlpGrpc, 5),
+    (Protocol::OtlpHttp, 4),
+    (Protocol::Json, 5),
+    (Protocol::Beats, 5),
+    (Protocol::Bulk, 5),
+];
 /// Records of a batch, beside those that are sent twice.
 const BATCH: u32 = 150;
 /// The longest wait between two attempts, whatever the answer asks for.
@@ -188,7 +193,9 @@ fn insist(client: &mut Client, control: &Control, records: &[u32], spoilt: u64, 
         batch.attempts += 1;
         let wait = match client.send(records) {
             Answer::Taken { rejected } => {
-                if rejected != spoilt {
+                if let Some(rejected) = rejected
+                    && rejected != spoilt
+                {
                     control.complain(who, format!("told of {rejected} rejected records instead of {spoilt}"));
                 }
                 batch.acknowledged = true;

@@ -8,7 +8,9 @@
 // The table is what a run is for.
 #![allow(clippy::print_stdout)]
 
+mod beats;
 mod book;
+mod bulk;
 mod client;
 mod load;
 mod otlp;

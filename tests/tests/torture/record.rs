@@ -14,6 +14,14 @@ pub enum Protocol {
     OtlpGrpc,
     OtlpHttp,
     Json,
+    Beats,
+    Bulk,
+}
+
+impl Protocol {
+    fn is_otlp(self) -> bool {
+        matches!(self, Self::OtlpGrpc | Self::OtlpHttp)
+    }
 }
 
 /// What is special about a record.
@@ -23,6 +31,8 @@ pub enum Kind {
     Plain,
     /// JSON with an id of the client's own.
     Keyed,
+    /// An event of Beats that says where it was read: its id is made of the content.
+    Placed,
     /// Sent twice in one request, on purpose.
     Twin,
     /// JSON: sent at the end of its batch and once more at the beginning of the next one.
@@ -63,19 +73,21 @@ impl Origin {
     pub fn kind(&self, number: u32) -> Kind {
         let chance = Random::of(&[self.seed, KIND, self.client as u64, number.into()]).below(1_000);
         let is_last = (number + 1).is_multiple_of(self.batch);
+        let is_otlp = self.protocol.is_otlp();
         match (self.protocol, chance) {
-            (Protocol::Json, _) if is_last && chance < 500 => Kind::Echo,
+            _ if !is_otlp && is_last && chance < 500 => Kind::Echo,
             (_, 0..=2) => Kind::Poisoned,
             (_, 3..=14) => Kind::Twin,
-            (Protocol::Json, 15..=18) => Kind::Spoilt,
-            (Protocol::Json, 19..=219) => Kind::Keyed,
+            (_, 15..=18) if !is_otlp => Kind::Spoilt,
+            (_, 19..=219) if !is_otlp => Kind::Keyed,
+            (Protocol::Beats | Protocol::Bulk, 220..=519) => Kind::Placed,
             _ => Kind::Plain,
         }
     }
 
     /// Whether ids tell a copy that was sent again from an honest second one.
     pub fn is_recognised(&self, kind: Kind) -> bool {
-        self.protocol != Protocol::Json || kind == Kind::Keyed
+        self.protocol.is_otlp() || matches!(kind, Kind::Keyed | Kind::Placed)
     }
 
     /// `c<client>-<number>`, as [`parse_id`] reads it.
@@ -117,8 +129,17 @@ impl Origin {
             "status": content.status,
             "sum": content.sum,
         });
+        if self.protocol == Protocol::Beats {
+            line["@metadata"] = json!({"beat": "filebeat", "version": "8.19.0"});
+        }
         if let Some(key) = content.key {
+            if self.protocol == Protocol::Beats {
+                line["@metadata"]["_id"] = key.clone().into();
+            }
             line["key"] = key.into();
+        }
+        if kind == Kind::Placed {
+            line["log"] = json!({"offset": number, "file": {"path": format!("/var/log/{}", self.client)}});
         }
         if kind == Kind::Poisoned {
             line["status"] = "teapot".into();

@@ -240,6 +240,8 @@ receivers:
     http: {{listen: "127.0.0.1:{{otlp_http}}"}}
     ack_timeout: 2s
   json: {{listen: "127.0.0.1:{{json}}", ack_timeout: 3s, id_field: key}}
+  beats: {{listen: "127.0.0.1:{{beats}}", hold_max: 3s}}
+  elasticsearch: {{listen: "127.0.0.1:{{elasticsearch}}", ack_timeout: 3s}}
 sinks:
   es:
     type: elasticsearch
