@@ -19,6 +19,8 @@ const CONFIG: &str = r#"receivers:
     grpc: {listen: "127.0.0.1:{grpc}"}
     http: {listen: "127.0.0.1:{http}"}
   json: {listen: "127.0.0.1:{json}"}
+  beats: {listen: "127.0.0.1:{beats}"}
+  elasticsearch: {listen: "127.0.0.1:{elasticsearch}"}
 sinks:
   es: {type: elasticsearch, endpoints: ["http://{sink}"], compression: {compression}}
 routes:
@@ -64,6 +66,8 @@ pub struct Ports {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     pub json: SocketAddr,
+    pub beats: SocketAddr,
+    pub elasticsearch: SocketAddr,
     pub admin: SocketAddr,
 }
 
@@ -203,6 +207,8 @@ fn configuration(launch: &Launch<'_>, ports: &Ports) -> String {
         .replace("{grpc}", &ports.grpc.port().to_string())
         .replace("{http}", &ports.http.port().to_string())
         .replace("{json}", &ports.json.port().to_string())
+        .replace("{beats}", &ports.beats.port().to_string())
+        .replace("{elasticsearch}", &ports.elasticsearch.port().to_string())
         .replace("{admin}", &ports.admin.port().to_string())
         .replace("{sink}", &launch.sink.to_string())
         .replace("{compression}", launch.compression)
@@ -210,17 +216,17 @@ fn configuration(launch: &Launch<'_>, ports: &Ports) -> String {
         + launch.extra
 }
 
-/// Four ports that were free a moment ago; all are held until all are known, so that they differ.
+/// Ports that were free a moment ago; all are held until all are known, so that they differ.
 fn free_ports() -> Result<Ports> {
     let mut listeners = Vec::new();
-    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 4];
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); 6];
     for address in &mut addresses {
         let listener = TcpListener::bind(*address).context("looking for a free port")?;
         *address = listener.local_addr()?;
         listeners.push(listener);
     }
-    let [grpc, http, json, admin] = addresses;
-    Ok(Ports { grpc, http, json, admin })
+    let [grpc, http, json, beats, elasticsearch, admin] = addresses;
+    Ok(Ports { grpc, http, json, beats, elasticsearch, admin })
 }
 
 /// The sum of all delivered counts in an exposition of Prometheus.
@@ -269,7 +275,17 @@ mod tests {
         let config = configuration(&launch, &ports);
         assert!(config.contains(&format!("\"127.0.0.1:{}\"", ports.grpc.port())));
         assert!(config.contains(&format!("http://{}", ports.http)));
-        for gap in ["{grpc}", "{http}", "{json}", "{admin}", "{sink}", "{compression}", "{threads}"] {
+        for gap in [
+            "{grpc}",
+            "{http}",
+            "{json}",
+            "{beats}",
+            "{elasticsearch}",
+            "{admin}",
+            "{sink}",
+            "{compression}",
+            "{threads}",
+        ] {
             assert!(!config.contains(gap), "{gap}");
         }
     }

@@ -148,7 +148,7 @@ impl Report {
         let plan = &self.plan;
         let shape = &plan.shape;
         let compression = |on: bool| if on { "gzip" } else { "none" };
-        writeln!(text, "{} -> elasticsearch bulk, seed {}", protocol(shape.protocol), settings.seed)?;
+        writeln!(text, "{} -> elasticsearch bulk, seed {}", shape.protocol.name(), settings.seed)?;
         let shortened = if plan.shortened { " (fewer than asked: --max-body-mib)" } else { "" };
         writeln!(
             text,
@@ -162,7 +162,8 @@ impl Report {
         )?;
         let frames = match shape.protocol {
             Protocol::OtlpGrpc => format!("HTTP/2 frames of {} bytes", settings.frame_bytes),
-            Protocol::OtlpHttp | Protocol::Ndjson => "HTTP/1.1 keep-alive".into(),
+            Protocol::Beats => "windows of Lumberjack".into(),
+            Protocol::OtlpHttp | Protocol::Ndjson | Protocol::Bulk => "HTTP/1.1 keep-alive".into(),
         };
         writeln!(
             text,
@@ -199,7 +200,7 @@ impl Report {
         let plan = &self.plan;
         json!({
             "bench": "end_to_end",
-            "protocol": protocol(plan.shape.protocol),
+            "protocol": plan.shape.protocol.name(),
             "seed": settings.seed,
             "records_per_request": plan.shape.records,
             "requests": plan.requests,
@@ -241,14 +242,6 @@ fn write_round(text: &mut String, name: &str, round: &Round) -> std::fmt::Result
         round.each(round.bytes_in),
         round.each(round.wire_out),
     )
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::OtlpGrpc => "otlp-grpc",
-        Protocol::OtlpHttp => "otlp-http",
-        Protocol::Ndjson => "ndjson",
-    }
 }
 
 fn millis(time: Duration) -> f64 {

@@ -77,6 +77,8 @@ async fn rounds(
             Protocol::OtlpGrpc => ports.grpc,
             Protocol::OtlpHttp => ports.http,
             Protocol::Ndjson => ports.json,
+            Protocol::Bulk => ports.elasticsearch,
+            Protocol::Beats => ports.beats,
         },
         connections: plan.connections,
         in_flight: plan.in_flight,

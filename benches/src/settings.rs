@@ -46,10 +46,10 @@ pub struct Settings {
     /// Runs; the median is what counts.
     #[arg(long, default_value_t = 3)]
     pub runs: usize,
-    /// Connections of the load generator [default: 16 for gRPC, 64 for HTTP/1.1].
+    /// Connections of the load generator [default: 16 for gRPC, 64 for the others].
     #[arg(long)]
     pub connections: Option<usize>,
-    /// Requests under way per connection [default: 4 for gRPC, 1 for HTTP/1.1, which allows no more].
+    /// Requests under way per connection [default: 4 for gRPC, 1 for the others, which allow no more].
     #[arg(long)]
     pub in_flight: Option<usize>,
     /// Largest HTTP/2 DATA frame that the load generator sends, in bytes.
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn bodies_are_of_the_asked_size() {
-        for protocol in ["otlp-grpc", "ndjson"] {
+        for protocol in ["otlp-grpc", "ndjson", "bulk", "beats"] {
             let plan = plan(&format!("--protocol {protocol} --body-bytes 16384")).unwrap();
             let mean = plan.shape.mean_bytes(&Corpus::new(1, 1));
             assert!((15_500..17_000).contains(&mean), "{protocol}: {mean}");

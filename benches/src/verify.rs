@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Map, Value as Json};
 
 use crate::corpus::{Corpus, oracle};
-use crate::load::{Protocol, Shape};
+use crate::load::Shape;
 use crate::sink::{Ledger, SAMPLE_EVERY, Sample};
 
 /// Differences told in full; the rest is a number.
@@ -82,8 +82,10 @@ impl Expectation<'_> {
         let (resource, scope) = (self.corpus.resource(number), self.corpus.scope(number));
         let record = self.corpus.record(sample.sequence);
         let mut expected = match self.shape.protocol {
-            Protocol::Ndjson => oracle::expected_line(&record, resource, scope, self.shape.keys),
-            Protocol::OtlpGrpc | Protocol::OtlpHttp => oracle::expected_document(&record, resource, scope),
+            protocol if protocol.is_json() => {
+                oracle::expected_line(&record, resource, scope, self.shape.keys)
+            }
+            _ => oracle::expected_document(&record, resource, scope),
         };
         // Through text, as the sample went: serde_json may read the 17th digit of a double differently.
         if let Ok(read) = serde_json::from_str(&expected.to_string()) {
@@ -97,7 +99,7 @@ impl Expectation<'_> {
         match serde_json::from_slice::<UniqueKeys>(&sample.document) {
             Err(fault) => lines.push(format!("  no JSON document: {fault}")),
             Ok(UniqueKeys(mut seen)) => {
-                if self.shape.protocol == Protocol::Ndjson && record.python_names {
+                if self.shape.protocol.is_json() && record.python_names {
                     trim_timestamp(&mut seen);
                     trim_timestamp(&mut expected);
                 }
@@ -207,6 +209,7 @@ mod tests {
 
     use super::*;
     use crate::corpus::Keys;
+    use crate::load::Protocol;
     use crate::sink::Scanner;
 
     const RECORDS: usize = 500;

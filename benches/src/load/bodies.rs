@@ -7,7 +7,7 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::{Protocol, grpc};
+use super::{Protocol, beats, grpc};
 use crate::corpus::{Corpus, Keys, zstd_ratio};
 
 /// How a body looks on the wire.
@@ -35,6 +35,8 @@ impl Shape {
     pub fn plain(&self, corpus: &Corpus, number: u64) -> Bytes {
         match self.protocol {
             Protocol::Ndjson => corpus.ndjson_body(number, self.records, self.keys),
+            Protocol::Bulk => bulk(&corpus.ndjson_body(number, self.records, self.keys)),
+            Protocol::Beats => beats::window(&corpus.ndjson_body(number, self.records, self.keys)),
             Protocol::OtlpGrpc | Protocol::OtlpHttp => corpus.otlp_body(number, self.records),
         }
     }
@@ -66,6 +68,9 @@ impl Shape {
 
     fn body(&self, corpus: &Corpus, number: u64) -> Result<Bytes> {
         let mut body = self.plain(corpus, number);
+        if self.gzip && self.protocol == Protocol::Beats {
+            return beats::compressed(&body);
+        }
         if self.gzip {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             encoder.write_all(&body).context("compressing a request")?;
@@ -84,4 +89,15 @@ impl Shape {
     pub fn bodies(&self, corpus: &Corpus, first: u64, count: u64) -> Result<Vec<Bytes>> {
         (first..first + count).map(|number| self.body(corpus, number)).collect()
     }
+}
+
+/// Each line with the action in front of it that agents write.
+fn bulk(lines: &[u8]) -> Bytes {
+    const ACTION: &[u8] = b"{\"create\":{\"_index\":\"app-logs\"}}\n";
+    let mut body = Vec::with_capacity(lines.len() * 9 / 8);
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        body.extend_from_slice(ACTION);
+        body.extend_from_slice(line);
+    }
+    body.into()
 }

@@ -1,5 +1,6 @@
 //! The load generator: keeps a fixed number of requests in flight, awaits every acknowledgement, times it.
 
+mod beats;
 mod bodies;
 pub mod clients;
 mod grpc;
@@ -17,6 +18,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message;
 use tokio::task::JoinSet;
 
+use beats::BeatsClient;
 pub use bodies::Shape;
 use grpc::GrpcClient;
 use http::{HttpClient, Target};
@@ -39,6 +41,30 @@ pub enum Protocol {
     OtlpHttp,
     /// JSON lines over HTTP/1.1.
     Ndjson,
+    /// The same lines as a `_bulk` of Elasticsearch.
+    Bulk,
+    /// The same lines as events of Beats, in Lumberjack 2.
+    Beats,
+}
+
+impl Protocol {
+    /// Whether records travel as JSON lines.
+    #[must_use]
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Ndjson | Self::Bulk | Self::Beats)
+    }
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OtlpGrpc => "otlp-grpc",
+            Self::OtlpHttp => "otlp-http",
+            Self::Ndjson => "ndjson",
+            Self::Bulk => "bulk",
+            Self::Beats => "beats",
+        }
+    }
 }
 
 /// What became of one attempt to send a request.
@@ -71,7 +97,7 @@ pub struct Sending {
     pub protocol: Protocol,
     pub address: SocketAddr,
     pub connections: usize,
-    /// Requests under way per connection; HTTP/1.1 allows one.
+    /// Requests under way per connection; all but gRPC have one.
     pub in_flight: usize,
     /// Largest HTTP/2 DATA frame, in bytes.
     pub frame_bytes: usize,
@@ -109,6 +135,7 @@ pub struct Load {
 enum Client {
     Grpc(GrpcClient),
     Http(HttpClient),
+    Beats(BeatsClient),
 }
 
 /// Bodies that the workers take in turn; each is sent once.
@@ -124,10 +151,10 @@ impl Load {
     /// Opens the connections.
     ///
     /// # Errors
-    /// Nobody listens, or several requests in flight were asked of HTTP/1.1.
+    /// Nobody listens, or several requests in flight were asked of another protocol than gRPC.
     pub async fn connect(sending: Sending) -> Result<Self> {
         if sending.protocol != Protocol::OtlpGrpc && sending.in_flight != 1 {
-            bail!("HTTP/1.1 has one request in flight per connection; ask for more connections");
+            bail!("only gRPC has several requests in flight per connection; ask for more connections");
         }
         let mut clients = Vec::new();
         for _ in 0..sending.connections {
@@ -138,7 +165,8 @@ impl Load {
                     // Calls of one connection are clones of its handle.
                     clients.extend((0..sending.in_flight).map(|_| Client::Grpc(client.clone())));
                 }
-                Protocol::OtlpHttp | Protocol::Ndjson => {
+                Protocol::Beats => clients.push(Client::Beats(BeatsClient::connect(sending.address).await?)),
+                Protocol::OtlpHttp | Protocol::Ndjson | Protocol::Bulk => {
                     let target = http_target(sending.protocol, sending.gzip);
                     clients.push(Client::Http(HttpClient::connect(sending.address, target).await?));
                 }
@@ -212,7 +240,7 @@ impl Client {
     fn another(&self) -> Option<Self> {
         match self {
             Self::Grpc(client) => Some(Self::Grpc(client.clone())),
-            Self::Http(_) => None,
+            Self::Http(_) | Self::Beats(_) => None,
         }
     }
 
@@ -220,6 +248,7 @@ impl Client {
         match self {
             Self::Grpc(client) => client.send(body).await,
             Self::Http(client) => client.send(body).await,
+            Self::Beats(client) => client.send(body).await,
         }
     }
 }
@@ -227,9 +256,8 @@ impl Client {
 fn http_target(protocol: Protocol, gzip: bool) -> Target {
     match protocol {
         Protocol::Ndjson => Target { path: "/", content_type: "application/x-ndjson", gzip },
-        Protocol::OtlpGrpc | Protocol::OtlpHttp => {
-            Target { path: "/v1/logs", content_type: "application/x-protobuf", gzip }
-        }
+        Protocol::Bulk => Target { path: "/_bulk", content_type: "application/x-ndjson", gzip },
+        _ => Target { path: "/v1/logs", content_type: "application/x-protobuf", gzip },
     }
 }
 
