@@ -13,15 +13,19 @@ use std::process::Command;
 /// The cargo profile of everything that is shipped or measured.
 const PROFILE: &str = "dist";
 
-/// What the counted binary is put through: each wire, requests from one record to many, arguments of forebay-bench. The seeds are
-/// not those that one would measure with.
-const LOADS: [&str; 6] = [
-    "--protocol otlp-grpc --records 1000000 --seed 9001",
-    "--protocol otlp-http --records 500000 --seed 9002",
-    "--protocol otlp-grpc --records 200000 --seed 9003 --records-per-request 20",
-    "--protocol otlp-grpc --records 20000 --seed 9004 --records-per-request 1",
-    "--protocol ndjson --records 400000 --seed 9005",
-    "--protocol ndjson --records 300000 --seed 9006 --ndjson-keys 18",
+/// What the counted binary is put through, as arguments of forebay-bench: each wire, requests from one record to many, compressed ones, and
+/// more than it can take, for what refuses would else be built as if it never ran. The seeds are not those that one would measure with.
+const LOADS: [&str; 10] = [
+    "--runs 1 --protocol otlp-grpc --records 1000000 --seed 9001",
+    "--runs 1 --protocol otlp-http --records 500000 --seed 9002",
+    "--runs 1 --protocol otlp-grpc --records 200000 --seed 9003 --records-per-request 20",
+    "--runs 1 --protocol otlp-grpc --records 20000 --seed 9004 --records-per-request 1",
+    "--runs 1 --protocol ndjson --records 400000 --seed 9005",
+    "--runs 1 --protocol ndjson --records 300000 --seed 9006 --ndjson-keys 18",
+    "--runs 1 --protocol otlp-http --records 200000 --seed 9007 --gzip",
+    "--runs 1 --protocol bulk --records 300000 --seed 9008",
+    "--runs 1 --protocol beats --records 300000 --seed 9009 --gzip",
+    "overload --short sink --rounds 1 --seconds 15 --capacity-seconds 5 --factor 5 --least 0",
 ];
 
 /// Builds it, unless nothing changed since the last time, and says where it is.
@@ -67,7 +71,7 @@ fn train(bench: &Path, counted: &Path) -> Result<()> {
     }
     for load in LOADS {
         let mut run = Command::new(bench);
-        run.args(["--runs", "1", "--gateway"]).arg(counted).args(load.split(' '));
+        run.args(load.split(' ')).arg("--gateway").arg(counted);
         command::show(run.current_dir(command::root()))?;
     }
     Ok(())
