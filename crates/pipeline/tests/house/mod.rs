@@ -350,7 +350,7 @@ impl House {
         // Consumers notice that they are closed, and let go of the folder.
         let service = self.service;
         drop(self.intake);
-        service.close().await;
+        service.close(PATIENCE).await.unwrap();
         let weak = Arc::downgrade(&service);
         drop(service);
         let end = tokio::time::Instant::now() + PATIENCE;
