@@ -359,7 +359,7 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn new(door: &Arc<Door>, records: u64, rejected: u64) -> Self {
+    pub(crate) fn new(door: &Arc<Door>, records: u64, rejected: u64) -> Self {
         Self { door: Some(Arc::clone(door)), records, rejected }
     }
 

@@ -11,6 +11,9 @@ mod stats;
 mod tap;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use close::Unclosed;
 pub use keeping::{Journaled, Keeping, Unkept};
 pub use service::{JournalError, Service};
