@@ -14,7 +14,7 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
-use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
+use crate::wire::{ClientId, Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -259,8 +259,8 @@ impl Intake {
     /// The ids of checked records of JSON.
     fn json_ids(&self, body: &[u8], index: &mut Index) -> Ids {
         let (epoch, frame) = self.mint.next();
-        if index.client_ids.iter().any(|(_, len)| *len > 0) {
-            Ids::Client { ranges: std::mem::take(&mut index.client_ids), epoch, frame }
+        if index.client_ids.iter().any(|named| named.id.1 > 0) {
+            Ids::Client { named: std::mem::take(&mut index.client_ids), epoch, frame }
         } else if index.records.iter().any(|entry| entry.flags & crate::wire::Entry::HAS_PLACE != 0) {
             Ids::Events { hashes: crate::ids::event_ids(body, index, epoch, frame), epoch, frame }
         } else {
@@ -369,7 +369,7 @@ struct Checked {
 pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
     let per_id = match ids {
         Ids::Content(hashes) | Ids::Events { hashes, .. } => hashes.len() * size_of::<u128>(),
-        Ids::Client { ranges, .. } => ranges.len() * size_of::<(u32, u32)>(),
+        Ids::Client { named, .. } => named.len() * size_of::<ClientId>(),
         Ids::None | Ids::Minted { .. } => 0,
     };
     per_id

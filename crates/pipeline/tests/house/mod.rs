@@ -56,7 +56,7 @@ struct Lines {
 impl Encoder for Lines {
     fn push(&mut self, share: &Share) -> u32 {
         for item in share.items() {
-            share.body.ids.write(item, share.body.entry(item), &share.body.bytes, &mut self.bytes);
+            share.body.write_id(item, &share.destination, &mut self.bytes);
             self.bytes.push(b'\t');
             self.bytes.extend_from_slice(share.body.record(item));
             self.bytes.push(b'\n');
