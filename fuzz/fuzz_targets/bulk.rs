@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(taken.iter().all(|item| matches!(item.op, Op::Index | Op::Create)));
     let mut time = TimestampWriter::default();
     for (number, item) in taken.iter().enumerate() {
-        assert_eq!(index.client_ids[number], item.id);
+        assert_eq!((index.client_ids[number].id, index.client_ids[number].index), (item.id, item.index));
         for (offset, len) in [item.index, item.id] {
             let inside = std::str::from_utf8(&bytes[offset as usize..(offset + len) as usize]).expect("text");
             serde_json::from_str::<String>(&format!("\"{inside}\"")).expect("the inside of a string");

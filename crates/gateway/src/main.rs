@@ -1,6 +1,7 @@
 //! `forebay`: a telemetry gateway that loses nothing it acknowledged.
 
 mod admin;
+mod allocator;
 mod cli;
 mod config;
 mod demo;
@@ -25,5 +26,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    allocator::give_back_soon();
     cli::Cli::parse().run()
 }

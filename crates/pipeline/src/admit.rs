@@ -1,6 +1,7 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
 mod bulk;
+mod tally;
 
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
@@ -13,7 +14,7 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
-use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
+use crate::wire::{ClientId, Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 pub use bulk::BulkItems;
+pub(crate) use tally::Tally;
 
 /// One request at the door.
 #[derive(Debug)]
@@ -218,7 +220,7 @@ impl Intake {
             let records = index.records.len() as u64;
             drop(index);
             let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
-            self.charge(&mut request.lease, most, records, door)?;
+            self.charge(&mut request.lease, most, 0, records, door)?;
             request.bytes = unless_malformed(otlp::normalize(&request.bytes), door)?.into();
             index = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?.0;
         }
@@ -232,7 +234,7 @@ impl Intake {
             OtlpIds::None => Ids::None,
             OtlpIds::Content | OtlpIds::Minted => self.minted(),
         };
-        self.take(request, WireId::OtlpLogs, index, ids, arrived, door)
+        self.take(request, Checked { wire: WireId::OtlpLogs, index, ids, arrived, beside: 0 }, door)
     }
 
     /// Admits JSON records. Counts them at `door`.
@@ -251,14 +253,14 @@ impl Intake {
             json::Format::Lines => WireId::JsonLines,
             json::Format::Bulk => WireId::Bulk,
         };
-        self.take(request, wire, index, ids, arrived, door)
+        self.take(request, Checked { wire, index, ids, arrived, beside: 0 }, door)
     }
 
     /// The ids of checked records of JSON.
     fn json_ids(&self, body: &[u8], index: &mut Index) -> Ids {
         let (epoch, frame) = self.mint.next();
-        if index.client_ids.iter().any(|(_, len)| *len > 0) {
-            Ids::Client { ranges: std::mem::take(&mut index.client_ids), epoch, frame }
+        if index.client_ids.iter().any(|named| named.id.1 > 0) {
+            Ids::Client { named: std::mem::take(&mut index.client_ids), epoch, frame }
         } else if index.records.iter().any(|entry| entry.flags & crate::wire::Entry::HAS_PLACE != 0) {
             Ids::Events { hashes: crate::ids::event_ids(body, index, epoch, frame), epoch, frame }
         } else {
@@ -272,20 +274,13 @@ impl Intake {
     }
 
     /// Takes a checked body on, whole or not at all.
-    fn take(
-        &self,
-        mut request: Request,
-        wire: WireId,
-        mut index: Index,
-        ids: Ids,
-        arrived: i64,
-        door: &Arc<Door>,
-    ) -> Result<Admitted, Refusal> {
+    fn take(&self, mut request: Request, checked: Checked, door: &Arc<Door>) -> Result<Admitted, Refusal> {
+        let Checked { wire, mut index, ids, arrived, beside } = checked;
         let records = index.records.len() as u64;
         let rejected = std::mem::take(&mut index.rejected);
         let bytes = request.bytes.len() + index_bytes(&index, &ids);
         let parcels = Parcels::of(&index);
-        self.charge(&mut request.lease, bytes, records + rejected.count, door)?;
+        self.charge(&mut request.lease, bytes, beside, records + rejected.count, door)?;
         let tally = Tally::new(door, records, rejected.count);
         let Request { bytes, lease, receiver, acknowledge } = request;
         let body = Body { bytes, wire, index, ids, arrived, receiver, lease };
@@ -298,11 +293,20 @@ impl Intake {
         Ok(Admitted { answer, records, rejected })
     }
 
-    /// Makes `lease` as large as a request of so many records needs. What would never fit is refused for good.
-    fn charge(&self, lease: &mut Lease, bytes: usize, records: u64, door: &Door) -> Result<(), Refusal> {
-        if bytes > self.budget.limit() {
+    /// Makes `lease` as large as a request of so many records needs that holds `beside` bytes under another one. What would never fit is
+    /// refused for good.
+    fn charge(
+        &self,
+        lease: &mut Lease,
+        bytes: usize,
+        beside: usize,
+        records: u64,
+        door: &Door,
+    ) -> Result<(), Refusal> {
+        let (all, limit) = (bytes.saturating_add(beside), self.budget.limit());
+        if all > limit {
             door.count(0, records, 0);
-            return Err(Malformed::TooLarge { bytes, limit: self.budget.limit() }.into());
+            return Err(Malformed::TooLarge { bytes: all, limit }.into());
         }
         lease.resize(bytes).inspect_err(|_| door.count(0, 0, records))?;
         Ok(())
@@ -350,40 +354,22 @@ impl Intake {
     }
 }
 
-/// The door's entry for one request whose records are known: refused, unless it is said to be admitted.
+/// A request's body that was checked.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    door: Option<Arc<Door>>,
-    records: u64,
-    rejected: u64,
-}
-
-impl Tally {
-    fn new(door: &Arc<Door>, records: u64, rejected: u64) -> Self {
-        Self { door: Some(Arc::clone(door)), records, rejected }
-    }
-
-    /// The records were taken.
-    pub(crate) fn admitted(mut self) {
-        if let Some(door) = self.door.take() {
-            door.count(self.records, self.rejected, 0);
-        }
-    }
-}
-
-impl Drop for Tally {
-    fn drop(&mut self) {
-        if let Some(door) = self.door.take() {
-            door.count(0, 0, self.records + self.rejected);
-        }
-    }
+struct Checked {
+    wire: WireId,
+    index: Index,
+    ids: Ids,
+    arrived: i64,
+    /// Bytes that the request holds under a lease of their own until it is answered.
+    beside: usize,
 }
 
 /// What an index weighs, so that it is charged to the budget with its body.
 pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
     let per_id = match ids {
         Ids::Content(hashes) | Ids::Events { hashes, .. } => hashes.len() * size_of::<u128>(),
-        Ids::Client { ranges, .. } => ranges.len() * size_of::<(u32, u32)>(),
+        Ids::Client { named, .. } => named.len() * size_of::<ClientId>(),
         Ids::None | Ids::Minted { .. } => 0,
     };
     per_id

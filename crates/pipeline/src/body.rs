@@ -29,6 +29,11 @@ impl Body {
         &self.bytes[self.entry(item).range()]
     }
 
+    /// Writes one record's id in `destination` as it stands in a JSON string, and says whether it has one.
+    pub fn write_id(&self, item: u32, destination: &str, out: &mut Vec<u8>) -> bool {
+        self.ids.write(item, self.entry(item), &self.bytes, destination, out)
+    }
+
     /// One record's entry in the index.
     pub fn entry(&self, item: u32) -> &Entry {
         &self.index.records[item as usize]

@@ -1,9 +1,12 @@
 //! Document ids, minted once at admission and stable over every retry.
 //!
 //! An id is 21 bytes, written as 28 characters of URL-safe base64: five bytes of event time in seconds (big endian,
-//! so that neighbours in time are neighbours in the term dictionary), then 16 bytes that tell records apart.
+//! so that neighbours in time are neighbours in the term dictionary), then 16 bytes that tell records apart. A client's own id is its text,
+//! and what [`named`] puts behind it.
 
-use crate::wire::{Entry, Group, Index, json};
+mod named;
+
+use crate::wire::{ClientId, Entry, Group, Index, json};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use xxhash_rust::const_xxh3::const_custom_default_secret;
 use xxhash_rust::xxh3::xxh3_128_with_secret;
@@ -22,22 +25,24 @@ pub enum Ids {
     Content(Vec<u128>),
     /// The same of events of Beats, those without a place minted as in `Minted`.
     Events { hashes: Vec<u128>, epoch: u64, frame: u64 },
-    /// The client's own: for each record the offset and length of a JSON string's inside, length 0 where there is none.
-    Client { ranges: Vec<(u32, u32)>, epoch: u64, frame: u64 },
+    /// The client's own, for each record. What has none has one minted as in `Minted`, or one of `Events`.
+    Client { named: Vec<ClientId>, epoch: u64, frame: u64 },
 }
 
 impl Ids {
-    /// Writes the id of record `item` into `out` as it stands in a JSON string, and says whether it has one.
-    pub fn write(&self, item: u32, entry: &Entry, body: &[u8], out: &mut Vec<u8>) -> bool {
+    /// Writes the id of record `item` in `destination` into `out` as it stands in a JSON string, and says whether it has one.
+    pub fn write(&self, item: u32, entry: &Entry, body: &[u8], destination: &str, out: &mut Vec<u8>) -> bool {
         let tail = match self {
             Self::None => return false,
             Self::Minted { epoch, frame } => minted(*epoch, *frame, item),
             Self::Content(hashes) | Self::Events { hashes, .. } => hashes[item as usize],
-            Self::Client { ranges, epoch, frame } => match ranges[item as usize] {
-                (_, 0) if entry.flags & Entry::HAS_PLACE != 0 => json::fingerprint(&body[entry.range()]),
-                (_, 0) => minted(*epoch, *frame, item),
-                (offset, len) => {
-                    out.extend_from_slice(&body[offset as usize..(offset + len) as usize]);
+            Self::Client { named, epoch, frame } => match &named[item as usize] {
+                ClientId { id: (_, 0), .. } if entry.flags & Entry::HAS_PLACE != 0 => {
+                    json::fingerprint(&body[entry.range()])
+                }
+                ClientId { id: (_, 0), .. } => minted(*epoch, *frame, item),
+                named => {
+                    named::write(named, body, destination, out);
                     return true;
                 }
             },
@@ -294,7 +299,7 @@ mod tests {
         let write = |time: i64, item: u32| {
             let mut out = Vec::new();
             let entry = Entry { time, offset: 0, len: 0, aux: 0, flags: 0 };
-            assert!(Ids::Minted { epoch: 7, frame: 9 }.write(item, &entry, b"", &mut out));
+            assert!(Ids::Minted { epoch: 7, frame: 9 }.write(item, &entry, b"", "logs", &mut out));
             assert_eq!(out.len(), ID_CHARS);
             URL_SAFE_NO_PAD.decode(out).unwrap()
         };
@@ -304,12 +309,13 @@ mod tests {
 
     #[test]
     fn a_clients_own_id_is_written_as_it_stands_and_its_absence_is_filled() {
-        let ids = Ids::Client { ranges: vec![(0, 3), (0, 0)], epoch: 1, frame: 1 };
+        let named = vec![ClientId { id: (0, 3), ..ClientId::default() }, ClientId::default()];
+        let ids = Ids::Client { named, epoch: 1, frame: 1 };
         let entry = Entry { time: 0, offset: 0, len: 0, aux: 0, flags: 0 };
         let mut out = Vec::new();
-        assert!(ids.write(0, &entry, b"abc", &mut out));
+        assert!(ids.write(0, &entry, b"abc", "logs", &mut out));
         assert_eq!(out, b"abc");
-        assert!(ids.write(1, &entry, b"abc", &mut out));
+        assert!(ids.write(1, &entry, b"abc", "logs", &mut out));
         assert_eq!(out.len(), 3 + ID_CHARS);
     }
 
@@ -318,9 +324,9 @@ mod tests {
         let body = br#"{"n":1}"#;
         let entry = Entry { time: 0, offset: 0, len: body.len() as u32, aux: 0, flags: Entry::HAS_PLACE };
         let [first, again] = [1, 2].map(|epoch| {
-            let ids = Ids::Client { ranges: vec![(0, 0)], epoch, frame: 1 };
+            let ids = Ids::Client { named: vec![ClientId::default()], epoch, frame: 1 };
             let mut out = Vec::new();
-            assert!(ids.write(0, &entry, body, &mut out));
+            assert!(ids.write(0, &entry, body, "logs", &mut out));
             out
         });
         assert_eq!(first, again);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
-use forebay_pipeline::admit::{Acknowledge, Intake, OtlpIds, Outlet, Refusal, Request};
+use forebay_pipeline::admit::{Acknowledge, Admitted, BulkItems, Intake, OtlpIds, Outlet, Refusal, Request};
 use forebay_pipeline::body::Share;
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::dead_letter::{DeadLetterConfig, DeadLetterDir};
@@ -112,11 +112,18 @@ fn house(budget: usize, max_queued_shares: usize, permits: usize) -> House {
 }
 
 impl House {
-    fn json(&self, body: &str) -> Result<forebay_pipeline::admit::Admitted, Refusal> {
+    fn request(&self, body: &str) -> Result<Request, Refusal> {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let lease = self.intake.budget().lease(bytes.len())?;
-        let request = Request { bytes, lease, receiver: "json".into(), acknowledge: Acknowledge::Delivered };
-        self.intake.admit_json(request, &self.ledger.door("json"), Format::Auto)
+        Ok(Request { bytes, lease, receiver: "json".into(), acknowledge: Acknowledge::Delivered })
+    }
+
+    fn json(&self, body: &str) -> Result<Admitted, Refusal> {
+        self.intake.admit_json(self.request(body)?, &self.ledger.door("json"), Format::Auto)
+    }
+
+    fn bulk(&self, body: &str) -> Result<(Admitted, BulkItems), Refusal> {
+        self.intake.admit_bulk(self.request(body)?, &self.ledger.door("bulk"), b"")
     }
 
     fn owed(&self) -> u64 {
@@ -185,6 +192,37 @@ async fn the_budget_counts_the_index_too_and_is_given_back_when_all_is_settled()
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("{} bytes are still leased", house.intake.budget().used());
+}
+
+/// Items are leased in steps, beside their body. No step is what keeps a request out, and one that would not fit into all of the budget is told so,
+/// wherever it ends.
+#[tokio::test]
+async fn a_bulk_fits_to_the_last_byte_and_one_that_never_fits_is_refused_for_good() {
+    let body = "{\"create\":{}}\n{\"x\":1}\n".repeat(1_000);
+    let roomy = house(1 << 20, 1024, 0);
+    let _taken = roomy.bulk(&body).unwrap();
+    let need = roomy.intake.budget().used();
+    assert!(need > body.len() + (128 << 10), "{need} bytes are no more than two steps");
+    for spare in [0, 1, 40_000, 64 << 10] {
+        let house = house(need + spare, 1024, 0);
+        let (admitted, items) = house.bulk(&body).unwrap();
+        assert_eq!((admitted.records, items.items.len(), house.intake.budget().used()), (1_000, 1_000, need));
+    }
+    for missing in [1, 8_000, 40_000, 64 << 10, need - body.len()] {
+        let house = house(need - missing, 1024, 0);
+        match house.bulk(&body) {
+            Err(Refusal::Malformed(Malformed::TooLarge { .. })) => {}
+            Err(Refusal::Exhausted(exhausted)) if exhausted.is_hopeless() => {}
+            other => panic!("{missing} bytes are missing: {other:?}"),
+        }
+        let door = house.ledger.door("bulk");
+        assert_eq!((door.rejected(), door.refused(), house.intake.budget().used()), (1_000, 0, 0));
+    }
+    // What others hold is given back some time.
+    let house = house(need + 10, 1024, 0);
+    let _other = house.intake.budget().lease(11).unwrap();
+    assert!(matches!(house.bulk(&body), Err(Refusal::Exhausted(exhausted)) if !exhausted.is_hopeless()));
+    assert_eq!((house.ledger.door("bulk").refused(), house.intake.budget().used()), (1_000, 11));
 }
 
 #[tokio::test]

@@ -26,9 +26,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 const MIB: u64 = 1 << 20;
-/// A client's body, and how much of it is sent: seven eighths, or less than the half.
+/// A client's body: one that lies in a mapping, and one that lies on the heap.
 const BODY_BYTES: usize = 4 << 20;
-const SENT_BYTES: [usize; 2] = [BODY_BYTES / 8 * 7, BODY_BYTES / 5 * 2];
+const SMALL_BODY_BYTES: usize = 256 << 10;
 /// Connections that never say anything, over the three ports.
 const SILENT: usize = 2_000;
 /// Calls at once on one gRPC connection.
@@ -70,8 +70,13 @@ enum Kind {
 /// How stalled clients were answered, by kind and status.
 type Answers = Arc<Mutex<BTreeMap<String, usize>>>;
 
-/// Bytes that do not compress, in pieces.
-fn noise() -> Bytes {
+/// How much of a body is sent: seven eighths, or less than the half.
+fn sent_bytes(body: usize) -> [usize; 2] {
+    [body / 8 * 7, body / 5 * 2]
+}
+
+/// Bytes that do not compress.
+fn noise(bytes: usize) -> Bytes {
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
         state ^= state << 13;
@@ -79,7 +84,7 @@ fn noise() -> Bytes {
         state ^= state << 5;
         state as u8
     };
-    (0..BODY_BYTES).map(|_| next()).collect()
+    (0..bytes).map(|_| next()).collect()
 }
 
 fn gzipped(plain: &[u8]) -> Bytes {
@@ -231,12 +236,17 @@ async fn silent(ports: Ports) -> Vec<TcpStream> {
     streams
 }
 
-/// Clients of each kind, and bodies for them.
-fn stall_all(ports: Ports, clients: &[(Kind, usize)], answers: &Answers) -> Vec<JoinHandle<()>> {
-    let plain = noise();
+/// Clients of each kind, and bodies of so many bytes for them.
+fn stall_all(
+    ports: Ports,
+    clients: &[(Kind, usize)],
+    bytes: usize,
+    answers: &Answers,
+) -> Vec<JoinHandle<()>> {
+    let plain = noise(bytes);
     let zipped = gzipped(&plain);
     let mut message = vec![0];
-    message.extend((BODY_BYTES as u32).to_be_bytes());
+    message.extend((bytes as u32).to_be_bytes());
     message.extend_from_slice(&plain);
     let message = Bytes::from(message);
     let mut tasks = Vec::new();
@@ -247,7 +257,7 @@ fn stall_all(ports: Ports, clients: &[(Kind, usize)], answers: &Answers) -> Vec<
             Kind::Grpc => &message,
         };
         tasks.extend((0..*count).map(|number| {
-            let sent = SENT_BYTES[usize::from(number % 4 == 3)];
+            let sent = sent_bytes(bytes)[usize::from(number % 4 == 3)];
             RUNTIME.spawn(stall(*kind, ports, body.clone(), sent, Arc::clone(answers)))
         }));
     }
@@ -257,7 +267,7 @@ fn stall_all(ports: Ports, clients: &[(Kind, usize)], answers: &Answers) -> Vec<
 /// What the process takes at rest, when it has seen a few of these clients: code, threads and the first pages are paid for once.
 fn at_rest(gateway: &Gateway, clients: &[(Kind, usize)]) -> u64 {
     let few: Vec<(Kind, usize)> = clients.iter().map(|(kind, _)| (*kind, 2)).collect();
-    let warm_up = stall_all(gateway.ports, &few, &Answers::default());
+    let warm_up = stall_all(gateway.ports, &few, BODY_BYTES, &Answers::default());
     std::thread::sleep(Duration::from_secs(2));
     warm_up.iter().for_each(JoinHandle::abort);
     wait_until("the warm-up to be forgotten", Duration::from_secs(10), || {
@@ -276,7 +286,7 @@ fn run(budget: u64, clients: &[(Kind, usize)]) {
     let watch = Watch::over(&gateway);
     let silent = RUNTIME.block_on(silent(ports));
     let answers = Answers::default();
-    let stalled = stall_all(ports, clients, &answers);
+    let stalled = stall_all(ports, clients, BODY_BYTES, &answers);
     let mut taken = [0_u32; 3];
     let began = std::time::Instant::now();
     while began.elapsed() < LASTS {
@@ -320,6 +330,39 @@ fn run(budget: u64, clients: &[(Kind, usize)]) {
 #[test]
 fn stalled_bodies_of_every_protocol_stay_inside_the_budget() {
     run(128 * MIB, &[(Kind::Json, 60), (Kind::Chunked, 30), (Kind::Gzip, 60), (Kind::Grpc, 40)]);
+}
+
+/// Bodies that the allocator has memory for, and then such as lie in mappings, by turns. What the first have left must be given back before the others
+/// fill the budget.
+#[test]
+fn small_bodies_and_then_large_ones_stay_inside_the_budget() {
+    let budget = 128 * MIB;
+    let gateway = Gateway::start(&CONFIG.replace("{budget}", &budget.to_string())).unwrap();
+    let used = || gateway.metrics().unwrap().sum("forebay_memory_budget_used_bytes", &[]);
+    let base = at_rest(&gateway, &[(Kind::Json, 2)]);
+    let watch = Watch::over(&gateway);
+    for round in 0..3 {
+        for (bytes, clients) in [(SMALL_BODY_BYTES, 300), (BODY_BYTES, 60)] {
+            let stalled = stall_all(gateway.ports, &[(Kind::Json, clients)], bytes, &Answers::default());
+            std::thread::sleep(Duration::from_secs(3));
+            let used = used();
+            assert!(used > budget as f64 * 0.5, "no pressure by {bytes} bytes in round {round}: {used}");
+            stalled.iter().for_each(JoinHandle::abort);
+        }
+    }
+    let peak = watch.peak();
+    let above = peak.rss.saturating_sub(base);
+    println!(
+        "small and then large: budget {} MiB; at rest {:.1} MiB, above it at most {:.1} MiB ({:.2} of the budget)",
+        budget / MIB,
+        base as f64 / MIB as f64,
+        above as f64 / MIB as f64,
+        above as f64 / budget as f64,
+    );
+    assert!(above <= budget / 100 * 105, "{peak:?}, {base} at rest");
+    wait_until("the stalled to be forgotten", Duration::from_secs(30), || Ok((used() == 0.0).then_some(())))
+        .unwrap();
+    gateway.balanced_ledger(Duration::from_secs(60)).unwrap();
 }
 
 /// For a look at one protocol alone: `STALLED="Grpc 300 256" cargo test ... one_protocol -- --ignored --nocapture`.

@@ -15,6 +15,10 @@ const DELIVERED_WITHIN: Duration = Duration::from_secs(90);
 const ROUTED: &str = "routes:\n  - {name: app, when: {field: \"@metadata._index\", equals: app-logs}, to: [es], index: project-ai-of-app}\n  \
                       - {name: rest, to: [es], index: project-ai-of-others}\n";
 
+/// The client's own index, and one for all others.
+const TOGETHER: &str = "routes:\n  - {name: own, when: {field: \"@metadata._index\", equals: project-ai-own}, to: [es], index: project-ai-own}\n  \
+                        - {name: rest, to: [es], index: project-ai-together}\n";
+
 struct House {
     node: Elasticsearch,
     gateway: Gateway,
@@ -53,7 +57,36 @@ fn what_has_an_id_is_stored_once_however_often_it_is_sent() {
     assert_eq!((ledger.admitted, ledger.delivered, ledger.duplicate), (2.0 * once, once, once), "{ledger:?}");
     assert_stored(&house.node, &events);
     let found = house.node.documents("project-ai-*", "id:\"16-0\"", 2).unwrap();
-    assert_eq!(found[0].id, format!("{:-<25}\"é", "16-0"));
+    // The client named another index.
+    assert!(found[0].id.starts_with(&format!("{:-<25}\"é~", "16-0")), "{}", found[0].id);
+}
+
+/// One id in two of a client's indices is two documents where a route brings these together, and one however often it is sent again. In
+/// the client's own index it stays as it is.
+#[test]
+fn an_id_belongs_to_the_index_that_the_client_named() {
+    let house = House::start(TOGETHER);
+    let (lines, _) = events(&house.python, 19);
+    for index in ["app-logs", "web-logs", "app-logs", "project-ai-own"] {
+        let sent = house.send(&["--ids", "--index", index], &lines);
+        assert_eq!((&sent["acknowledged"], &sent["refused"]), (&json!(EVENTS), &json!([])), "{sent}");
+    }
+    let ledger = house.gateway.balanced_ledger(SETTLED_WITHIN).unwrap();
+    let once = EVENTS as f64;
+    assert_eq!((ledger.delivered, ledger.duplicate), (3.0 * once, once), "{ledger:?}");
+    house.node.refresh().unwrap();
+    let id = format!("{:-<25}\"é", "19-0");
+    for (to, names) in
+        [("project-ai-together", &["app-logs", "web-logs"][..]), ("project-ai-own", &["project-ai-own"])]
+    {
+        for name in names {
+            let of_name = format!("\\@metadata._index:\"{name}\"");
+            assert_eq!(house.node.count(to, &of_name).unwrap(), EVENTS as u64, "{name}");
+            let found = house.node.documents(to, &format!("{of_name} AND id:\"19-0\""), 2).unwrap();
+            let is_own = found[0].id == id;
+            assert!(is_own == (to == *name) && found[0].id.starts_with(&id), "{}", found[0].id);
+        }
+    }
 }
 
 /// Without ids every document is one of its own, and the shipped routes decide where it goes.

@@ -26,6 +26,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+/// How long the journal has to write its last checkpoint, which takes milliseconds, also where sinks have used up all of the deadline.
+const JOURNAL_CLOSES_WITHIN: Duration = Duration::from_secs(1);
+
 /// Settings that have been checked against each other, and what could be built from them without touching the world.
 #[derive(Debug)]
 pub struct Blueprint {
@@ -139,7 +142,7 @@ pub struct Graph {
 
 impl Graph {
     /// Closes the door, then waits for what was taken, both within `deadline`. What the journal keeps may be left there. Returns whether
-    /// everything else was settled.
+    /// everything else was settled, and the journal was left in order.
     pub async fn drain(self, deadline: Duration) -> bool {
         let end = tokio::time::Instant::now() + deadline;
         self.closing.cancel();
@@ -167,11 +170,20 @@ impl Graph {
         for retiring in &self.retiring {
             retiring.abort();
         }
-        if let Some(journal) = &self.journal {
-            journal.close().await;
-        }
+        let left = end.saturating_duration_since(tokio::time::Instant::now());
+        let in_order = self.close_journal(left.max(JOURNAL_CLOSES_WITHIN)).await;
         // What went back to the journal in the end is not lost to anybody.
-        closed && (delivered || self.abandoned() == abandoned)
+        closed && in_order && (delivered || self.abandoned() == abandoned)
+    }
+
+    /// Ends the journal, if there is one. Returns whether it was left in order.
+    async fn close_journal(&self, patience: Duration) -> bool {
+        let Some(journal) = &self.journal else { return true };
+        let closed = journal.close(patience).await;
+        if let Err(reason) = &closed {
+            tracing::error!(%reason, "the journal was not left in order; all that was acknowledged is in it");
+        }
+        closed.is_ok()
     }
 
     fn abandoned(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! Admission of a bulk, whose client is answered for each item.
 
-use super::{Admitted, Intake, Refusal, Request, unless_malformed};
+use super::{Admitted, Checked, Intake, Refusal, Request, unless_malformed};
 use crate::budget::{Exhausted, Lease};
 use crate::ledger::Door;
 use crate::wire::WireId;
@@ -48,14 +48,18 @@ impl Intake {
         let checked = self.rules.check_bulk(&request.bytes, arrived, &request.receiver, &mut told);
         let mut index = unless_malformed(checked, door)?;
         // Here, because what is taken must be answered for.
-        let Gathering { items, lease, count, exhausted, .. } = gathering;
-        if let Some(exhausted) = exhausted {
-            door.count(0, 0, count);
-            return Err(exhausted.beside(request.bytes.len()).into());
+        let Gathering { items, mut lease, weight, count, exhausted } = gathering;
+        if let Some(exhausted) = exhausted.map(|items| items.beside(request.lease.bytes())) {
+            let (rejected, refused) = if exhausted.is_hopeless() { (count, 0) } else { (0, count) };
+            door.count(0, rejected, refused);
+            return Err(exhausted.into());
         }
+        // The rest of the last step may be what the body has not room for. Less than before, so it is given.
+        let _ = lease.resize(weight);
         let ids = self.json_ids(&request.bytes, &mut index);
         let items = BulkItems { body: request.bytes.clone(), items, lease };
-        Ok((self.take(request, WireId::Bulk, index, ids, arrived, door)?, items))
+        let checked = Checked { wire: WireId::Bulk, index, ids, arrived, beside: weight };
+        Ok((self.take(request, checked, door)?, items))
     }
 }
 
@@ -79,13 +83,19 @@ impl Gathering {
             return;
         }
         self.weight += item.weight();
-        if self.weight > self.lease.bytes()
-            && let Err(exhausted) = self.lease.resize(self.weight + STEP_BYTES)
-        {
+        if let Err(exhausted) = self.grow() {
             self.exhausted = Some(exhausted);
             self.items = Vec::new();
             return;
         }
         self.items.push(item);
+    }
+
+    /// Leases a step more where the lease is too small, or no more than what is needed where there is no room for a step.
+    fn grow(&mut self) -> Result<(), Exhausted> {
+        if self.weight <= self.lease.bytes() {
+            return Ok(());
+        }
+        self.lease.resize(self.weight + STEP_BYTES).or_else(|_| self.lease.resize(self.weight))
     }
 }

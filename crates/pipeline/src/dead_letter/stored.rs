@@ -10,7 +10,7 @@ use crate::receipt::Receipt;
 use crate::route::{Matcher, Mode, Plan, RouteConfig};
 use crate::time::EventWindow;
 use crate::wire::json::{self, JsonOptions};
-use crate::wire::{CheckContext, Index, Limits, Malformed, WireId};
+use crate::wire::{CheckContext, ClientId, Index, Limits, Malformed, WireId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -158,7 +158,9 @@ impl Replay {
         let arrived = crate::time::now();
         let index = self.check(&bytes[..document], arrived)?;
         let (epoch, frame) = self.mint.next();
-        let ids = Ids::Client { ranges: vec![(document as u32, id.len() as u32)], epoch, frame };
+        // It is complete as it stands: it names no index beside it.
+        let named = ClientId { id: (document as u32, id.len() as u32), ..ClientId::default() };
+        let ids = Ids::Client { named: vec![named], epoch, frame };
         let body = Arc::new(Body {
             bytes: bytes.into(),
             wire: WireId::Json,
@@ -284,7 +286,7 @@ mod tests {
         let letter: StoredLetter = serde_json::from_str(&line("one")).unwrap();
         let (share, _receipt) = replay.share(&letter, &account).unwrap();
         let mut id = Vec::new();
-        assert!(share.body.ids.write(0, share.body.entry(0), &share.body.bytes, &mut id));
+        assert!(share.body.write_id(0, &share.destination, &mut id));
         assert_eq!((&*share.destination, id), ("i", br#"x\"y"#.to_vec()));
         assert_eq!(share.body.record(0), br#"{"message":"one"}"#);
         for document in ["[1]", "[{},{}]", "7", r#"{"a":1,"a":2}"#] {

@@ -115,9 +115,9 @@ fn letter(context: &Context, queued: &Queued, item: u32, reason: &str) -> Letter
 
 /// A record's id as it reads. It is written as it stands in a JSON string.
 fn id(queued: &Queued, item: u32) -> Option<String> {
-    let body = &queued.share.body;
+    let share = &queued.share;
     let mut quoted = vec![b'"'];
-    if !body.ids.write(item, body.entry(item), &body.bytes, &mut quoted) {
+    if !share.body.write_id(item, &share.destination, &mut quoted) {
         return None;
     }
     quoted.push(b'"');

@@ -20,7 +20,7 @@ mod tests;
 pub mod walk;
 
 pub use config::{Compression, JournalConfig};
-pub use live::{JournalError, JournalStats, Journaled, Keeping, Progress, Service, Unkept};
+pub use live::{JournalError, JournalStats, Journaled, Keeping, Progress, Service, Unclosed, Unkept};
 
 use crate::planted;
 use cursors::{Cursor, Cursors, Found};
@@ -132,6 +132,23 @@ impl<S: Storage> Journal<S> {
         if planted::is("unlink-before-cursor") {
             self.log.release(cursors.low().unwrap_or(self.log.next()))?;
         }
+        self.save(cursors)?;
+        // What was finished while the cursors were being saved is not durable yet.
+        self.log.release(self.saved.low().unwrap_or(self.log.next()))?;
+        put_ballast(&*self.storage);
+        Ok(())
+    }
+
+    /// Makes the cursors durable, and does no more: for a log that cannot be used.
+    ///
+    /// # Errors
+    /// The storage refused.
+    pub fn save_cursors(&mut self) -> io::Result<()> {
+        let cursors = self.cursors.lock().clone();
+        self.save(cursors)
+    }
+
+    fn save(&mut self, cursors: Cursors) -> io::Result<()> {
         if cursors != self.saved {
             if cursors.save(&*self.storage).is_err() {
                 // Perhaps the disk is full, and what would make room cannot be written down for want of room.
@@ -140,10 +157,19 @@ impl<S: Storage> Journal<S> {
             }
             self.saved = cursors;
         }
-        // What was finished while the cursors were being saved is not durable yet.
-        self.log.release(self.saved.low().unwrap_or(self.log.next()))?;
-        put_ballast(&*self.storage);
         Ok(())
+    }
+
+    /// How many frames sinks have finished of which the cursors on disk do not know, one for each sink. Before the first checkpoint
+    /// nobody knows what is on disk, and it is none.
+    pub fn unsaved(&self) -> u64 {
+        let frames = 0..self.log.next();
+        let cursors = self.cursors.lock();
+        let of = |(sink, cursor): (&String, &Cursor)| {
+            let saved = self.saved.0.get(sink).unwrap_or(cursor);
+            saved.unfinished_in(&frames).saturating_sub(cursor.unfinished_in(&frames))
+        };
+        cursors.0.iter().map(of).sum()
     }
 
     /// What this sink has not finished, segment by segment from the oldest.

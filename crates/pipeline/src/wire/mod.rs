@@ -85,8 +85,8 @@ pub struct Index {
     pub groups: Vec<Group>,
     /// JSON: what to insert or replace when a record is written out, in order of offset.
     pub edits: Vec<Edit>,
-    /// JSON that may name its ids: for each record the offset and length of the id's inside, length 0 for none.
-    pub client_ids: Vec<(u32, u32)>,
+    /// JSON that may name its ids: for each record what it says of its own.
+    pub client_ids: Vec<ClientId>,
     /// Runs of consecutive records with the same routing, covering all records in order.
     pub runs: Vec<Run>,
     /// Records of this body that were refused for good while the others were taken.
@@ -117,6 +117,14 @@ impl Entry {
     pub fn range(&self) -> std::ops::Range<usize> {
         self.offset as usize..self.offset as usize + self.len as usize
     }
+}
+
+/// What a client says of a record's id. Places are offset and length in the body of a JSON string's inside, length 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientId {
+    pub id: (u32, u32),
+    /// The index that the client means it in, where an action of a bulk names one.
+    pub index: (u32, u32),
 }
 
 /// OTLP: where a resource and a scope are. A length of zero means absent.

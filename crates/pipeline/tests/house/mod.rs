@@ -56,7 +56,7 @@ struct Lines {
 impl Encoder for Lines {
     fn push(&mut self, share: &Share) -> u32 {
         for item in share.items() {
-            share.body.ids.write(item, share.body.entry(item), &share.body.bytes, &mut self.bytes);
+            share.body.write_id(item, &share.destination, &mut self.bytes);
             self.bytes.push(b'\t');
             self.bytes.extend_from_slice(share.body.record(item));
             self.bytes.push(b'\n');
@@ -350,7 +350,7 @@ impl House {
         // Consumers notice that they are closed, and let go of the folder.
         let service = self.service;
         drop(self.intake);
-        service.close().await;
+        service.close(PATIENCE).await.unwrap();
         let weak = Arc::downgrade(&service);
         drop(service);
         let end = tokio::time::Instant::now() + PATIENCE;

@@ -52,9 +52,18 @@ impl BulkEncoder {
         payloads: Arc<AtomicU64>,
     ) -> Self {
         let gzip = shape.gzip.then(|| GzEncoder::new(Vec::new(), Compression::new(GZIP_LEVEL)));
-        let actions = Actions { op: shape.op, ids: shape.ids, limit, gzip, compressed: 0, records: 0 };
+        let destination = Arc::from(destination);
+        let actions = Actions {
+            destination: Arc::clone(&destination),
+            op: shape.op,
+            ids: shape.ids,
+            limit,
+            gzip,
+            compressed: 0,
+            records: 0,
+        };
         let text = shape.pool.take();
-        Self { destination: destination.into(), writer, shape, actions, text, payloads }
+        Self { destination, writer, shape, actions, text, payloads }
     }
 }
 
@@ -89,6 +98,7 @@ impl Encoder for BulkEncoder {
 /// Writes action lines, and watches the size.
 #[derive(Debug)]
 struct Actions {
+    destination: Arc<str>,
     op: OpType,
     ids: bool,
     /// Bytes of text that may be in one body, unless one record alone is larger.
@@ -120,7 +130,7 @@ impl Framing for Actions {
         if self.ids {
             let start = out.len();
             out.extend_from_slice(b"\"_id\":\"");
-            if body.ids.write(item, body.entry(item), &body.bytes, out) {
+            if body.write_id(item, &self.destination, out) {
                 out.push(b'"');
             } else {
                 out.truncate(start);

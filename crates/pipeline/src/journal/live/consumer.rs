@@ -16,6 +16,7 @@ use crate::journal::walk::{self, Extent, Place};
 use crate::ledger::Ledger;
 use crate::planted;
 use crate::rules::Rules;
+use crate::wire::ClientId;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -296,10 +297,10 @@ fn restore(frame: &Frame, bytes: Bytes, rules: &Rules, lease: Lease) -> Result<B
             Ids::Events { hashes, epoch, frame }
         }
         IdKind::Client => {
-            let mut ranges = std::mem::take(&mut index.client_ids);
+            let mut named = std::mem::take(&mut index.client_ids);
             // Under rules that name no id field every id is minted.
-            ranges.resize(index.records.len(), (0, 0));
-            Ids::Client { ranges, epoch, frame }
+            named.resize(index.records.len(), ClientId::default());
+            Ids::Client { named, epoch, frame }
         }
     };
     let wire = label.wire;

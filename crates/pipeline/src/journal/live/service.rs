@@ -1,5 +1,6 @@
 //! The journal as the house uses it: opened once, given bodies by intakes, drawn from by sinks.
 
+use super::close::{self, Unclosed};
 use super::consumer::Consumer;
 use super::keeping::{Journaled, Unkept};
 use super::stats::{JournalStats, Progress};
@@ -21,7 +22,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,8 +32,6 @@ const MAX_WAITING: usize = 4_096;
 const WINDOW_SHARE: usize = 8;
 /// How long a reload waits for the cursors to be durable.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_secs(2);
-/// How often the end of the writer is looked for.
-const CLOSE_POLL: Duration = Duration::from_millis(5);
 
 /// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +78,7 @@ pub struct Service {
     first: u64,
     /// For each sink, how many of its frames were gone when the journal was opened.
     lost: Vec<(String, u64)>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<JoinHandle<Result<(), Unclosed>>>>,
 }
 
 impl Service {
@@ -268,15 +267,13 @@ impl Service {
         }
     }
 
-    /// Writes the last checkpoint and ends the writer. Call it when nobody hands in bodies any more.
-    pub async fn close(&self) {
-        let Some(writer) = self.writer.lock().take() else { return };
-        while matches!(self.tasks.try_send(Task::Close), Err(TrySendError::Full(_))) {
-            tokio::time::sleep(CLOSE_POLL).await;
-        }
-        while !writer.is_finished() {
-            tokio::time::sleep(CLOSE_POLL).await;
-        }
+    /// Writes the last checkpoint and ends the writer, within `patience`. Call it when nobody hands in bodies any more.
+    ///
+    /// # Errors
+    /// What is not in order, or not known to be.
+    pub async fn close(&self, patience: Duration) -> Result<(), Unclosed> {
+        let Some(writer) = self.writer.lock().take() else { return Ok(()) };
+        close::end(&self.tasks, writer, patience).await
     }
 
     /// False once the writer has ended: by [`close`](Self::close), or by a bug. For liveness.

@@ -3,6 +3,7 @@
 //! While one group is being synced the next one gathers, so that the number of syncs follows the speed of the disk and not the number
 //! of requests.
 
+use super::close::Unclosed;
 use super::keeping::Unkept;
 use super::lag;
 use super::service::Published;
@@ -40,8 +41,6 @@ const LONGEST_NAP: Duration = Duration::from_millis(10);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// The same while the journal is full, so that what sinks have finished makes room soon.
 const CHECKPOINT_WHEN_FULL: Duration = Duration::from_millis(50);
-/// Between two tries to open the log again.
-const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 /// A journal that was full takes requests again when so much of it is free, in parts of the whole.
 const FREE_PART: u64 = 32;
 
@@ -100,13 +99,16 @@ pub(super) struct Writer<S: Storage> {
 
 impl<S: Storage> Writer<S> {
     /// Runs until it is told to close, or nobody is left who could tell it.
-    pub(super) fn run(mut self) {
+    ///
+    /// # Errors
+    /// What is not in order then.
+    pub(super) fn run(mut self) -> Result<(), Unclosed> {
         let mut checkpoint_at = Instant::now() + CHECKPOINT_EVERY;
         loop {
             let wait = checkpoint_at.saturating_duration_since(Instant::now());
             match self.tasks.recv_timeout(wait) {
                 Ok(Task::Keep(first)) => {
-                    self.guarded(*first);
+                    self.guarded(*first)?;
                     if self.rolled() {
                         // A file is full: perhaps another can go, or some sink is too far behind.
                         checkpoint_at = Instant::now();
@@ -119,35 +121,37 @@ impl<S: Storage> Writer<S> {
                 Ok(Task::Close) | Err(RecvTimeoutError::Disconnected) => self.closes = true,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            if self.closes || checkpoint_at <= Instant::now() {
+            if self.closes {
+                return self.leave();
+            }
+            if checkpoint_at <= Instant::now() {
                 self.checkpoint();
                 let is_full = self.stats.full.load(Relaxed) || self.stats.waits_for.lock().is_some();
                 checkpoint_at =
                     Instant::now() + if is_full { CHECKPOINT_WHEN_FULL } else { CHECKPOINT_EVERY };
             }
-            if self.closes {
-                return;
-            }
         }
     }
 
-    /// Keeps a group, and survives its panic: those in it are told to try again, and the log is opened anew, as after a restart.
-    fn guarded(&mut self, first: Job) {
+    /// Writes the last checkpoint. What it does not remove, the next start does.
+    fn leave(&mut self) -> Result<(), Unclosed> {
+        if self.checkpoint() || self.journal.save_cursors().is_ok() {
+            return Ok(());
+        }
+        Err(Unclosed::Cursors { again: self.journal.unsaved() })
+    }
+
+    /// Keeps a group, and survives its panic: those in it are told to try again, and the log is opened anew.
+    ///
+    /// # Errors
+    /// Of [`Self::reopen`].
+    fn guarded(&mut self, first: Job) -> Result<(), Unclosed> {
         if catch_unwind(AssertUnwindSafe(|| self.group(first))).is_ok() {
-            return;
+            return Ok(());
         }
         task::count_panic();
         tracing::error!("the journal's writer panicked");
-        while let Err(error) = self.journal.reopen() {
-            self.failed(&error);
-            std::thread::sleep(REOPEN_PAUSE);
-        }
-        let mut published = self.published.lock();
-        published.extents = self.journal.extents();
-        published.end = self.journal.next();
-        // What became durable without being handed on is on disk.
-        published.taps.iter().for_each(|tap| tap.fall_behind());
-        task::count_restart();
+        self.reopen()
     }
 
     /// Keeps what gathers, `first` and those behind it.
@@ -247,7 +251,7 @@ impl<S: Storage> Writer<S> {
         }
     }
 
-    fn failed(&self, error: &std::io::Error) -> Unkept {
+    pub(super) fn failed(&self, error: &std::io::Error) -> Unkept {
         if self.stats.failures.fetch_add(1, Relaxed) == 0 || !self.stats.failing.swap(true, Relaxed) {
             tracing::error!(%error, "the journal cannot be written: clients are told to try again");
         }
@@ -375,7 +379,7 @@ impl Job {
     }
 }
 
-fn refuse(jobs: impl IntoIterator<Item = Job>, why: &Unkept) {
+pub(super) fn refuse(jobs: impl IntoIterator<Item = Job>, why: &Unkept) {
     for job in jobs {
         let Job { tally, answer, .. } = job;
         drop(tally);

@@ -12,7 +12,7 @@ use super::string::{Fault, What};
 use super::time_text::Zone;
 use super::{Format, JsonOptions};
 use crate::route::Matcher;
-use crate::wire::{CheckContext, Entry, Index, Malformed};
+use crate::wire::{CheckContext, ClientId, Entry, Index, Malformed};
 
 /// Checks a whole body and fills `index`, which must be empty. Routing is decided on the way, by `matcher`.
 ///
@@ -247,7 +247,10 @@ impl<'c, 'p, 'b> Checker<'c, 'p, 'b> {
     ) -> Result<(), Malformed> {
         match self.entry(text, base, position, &scanned) {
             Ok(entry) => {
-                let id = self.options.names_ids().then(|| scanned.head.id(text, base as u32));
+                let id = self
+                    .options
+                    .names_ids()
+                    .then(|| ClientId { id: scanned.head.id(text, base as u32), ..ClientId::default() });
                 self.push(entry, id)?;
             }
             Err(malformed) => self.index.rejected.push(position, malformed),
@@ -255,11 +258,11 @@ impl<'c, 'p, 'b> Checker<'c, 'p, 'b> {
         Ok(())
     }
 
-    /// Adds a record to the index; `id` is where its id stands, if records may name theirs.
+    /// Adds a record to the index; `id` is what it says of its own, if records may name theirs.
     ///
     /// # Errors
     /// There are as many as there may be.
-    pub fn push(&mut self, entry: Entry, id: Option<(u32, u32)>) -> Result<(), Malformed> {
+    pub fn push(&mut self, entry: Entry, id: Option<ClientId>) -> Result<(), Malformed> {
         let limit = self.context.limits.max_records;
         if self.index.records.len() >= limit {
             return Err(Malformed::TooManyRecords { limit });

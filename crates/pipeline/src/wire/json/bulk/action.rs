@@ -10,7 +10,7 @@ use super::Op;
 use crate::wire::Malformed;
 
 /// The longest id that Elasticsearch takes, in bytes.
-const MAX_ID_BYTES: usize = 512;
+pub const MAX_ID_BYTES: usize = 512;
 
 /// An action as it was read.
 pub(super) struct Action<'b> {

@@ -16,8 +16,10 @@ use super::frame::{Checker, Line};
 use super::literal::Literal;
 use crate::record::Key;
 use crate::route::Matcher;
-use crate::wire::{CheckContext, Edit, EditText, Entry, Index, Malformed};
+use crate::wire::{CheckContext, ClientId, Edit, EditText, Entry, Index, Malformed};
 use action::{Action, Metadata};
+
+pub use action::MAX_ID_BYTES;
 
 /// What routes find an action's metadata under.
 const METADATA: &str = "@metadata";
@@ -205,7 +207,10 @@ impl<'b> Checker<'_, '_, 'b> {
         }
         match self.entry(text, base, position, &scanned) {
             // It is the first edit of its document.
-            Ok(entry) => self.push(Entry { aux: edits as u32, ..entry }, Some(metadata.id)).map(|()| None),
+            Ok(entry) => {
+                let id = ClientId { id: metadata.id, index: metadata.index };
+                self.push(Entry { aux: edits as u32, ..entry }, Some(id)).map(|()| None)
+            }
             Err(malformed) => {
                 self.index.edits.truncate(edits);
                 Ok(Some(malformed))

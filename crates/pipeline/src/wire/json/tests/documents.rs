@@ -2,7 +2,7 @@
 
 use super::super::JsonOptions;
 use super::{ARRIVED, document, documents, index, index_of};
-use crate::wire::{Entry, Limits, Malformed};
+use crate::wire::{ClientId, Entry, Limits, Malformed};
 
 /// The time of arrival, for which NOW stands in the tables.
 const NOW: &str = "2026-11-21T08:26:04.580000000Z";
@@ -156,7 +156,8 @@ fn ids_are_the_inside_of_a_string() {
         "{{\"meta.id\":\"a\\n1\"}}\n{{\"meta.id\":7}}\n{{\"meta.id\":\"\"}}\n{{}}\n{{\"meta.id\":\"{long}\"}}\n{{\"meta\\u002eid\":\"{fits}\"}}"
     );
     let index = index_of(body.as_bytes(), &options, &Limits::default()).unwrap();
-    let id = |&(offset, len): &(u32, u32)| &body[offset as usize..(offset + len) as usize];
+    let id =
+        |ClientId { id: (offset, len), .. }: &ClientId| &body[*offset as usize..(*offset + *len) as usize];
     let ids: Vec<&str> = index.client_ids.iter().map(id).collect();
     assert_eq!(ids, ["a\\n1", "", "", "", "", &fits]);
 }
@@ -176,7 +177,7 @@ fn the_metadata_of_beats_is_taken_out_and_names_the_id() {
     for (body, rest, id) in cases {
         let index = index_of(body.as_bytes(), &beats, &Limits::default()).unwrap();
         assert_eq!(index.rejected.count, 0, "{body}");
-        let (offset, len) = index.client_ids[0];
+        let (offset, len) = index.client_ids[0].id;
         assert_eq!(&body[offset as usize..(offset + len) as usize], id, "{body}");
         let document = documents(body.as_bytes(), &index).remove(0);
         let comma = if rest == "}" { "" } else { "," };

@@ -85,7 +85,7 @@ fn actions_and_documents_come_by_turns() {
         bulk.items.iter().map(|item| (item.op, bulk.text(item.index), bulk.text(item.id))).collect();
     assert_eq!(items, [(Op::Index, "app-1", "a\\u0062"), (Op::Create, "", "7"), (Op::Create, "", "")]);
     assert!(bulk.items.iter().all(|item| item.refused.is_none()));
-    let ids: Vec<&str> = bulk.index.client_ids.iter().map(|id| bulk.text(*id)).collect();
+    let ids: Vec<&str> = bulk.index.client_ids.iter().map(|named| bulk.text(named.id)).collect();
     assert_eq!(ids, ["a\\u0062", "7", ""]);
     assert_eq!(bulk.routes(), [0, 2, 1]);
     let documents = bulk.documents();
@@ -252,7 +252,7 @@ proptest! {
                     found.as_object_mut().unwrap().remove("@timestamp");
                 }
                 prop_assert_eq!(&found, document);
-                prop_assert_eq!(unquoted(read.text(read.index.client_ids[record])), id);
+                prop_assert_eq!(unquoted(read.text(read.index.client_ids[record].id)), id);
                 let route = match (scalar(name.as_ref()).starts_with("app-"), metadata.contains_key("pipeline")) {
                     (true, _) => 0,
                     (false, true) => 1,
