@@ -26,6 +26,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    allocator::give_back_soon();
     cli::Cli::parse().run()
 }

@@ -107,6 +107,11 @@ impl Lease {
         Ok(())
     }
 
+    /// Whether all leases together take more than a quarter of the budget: memory that nobody has under lease may then be missing.
+    pub fn is_getting_short(&self) -> bool {
+        self.budget.used() > self.budget.limit / 4
+    }
+
     /// Bytes under this lease.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -3,6 +3,7 @@
 use super::answer::{Fault, Kind};
 use super::buffer::Payload;
 use super::mapped::Mapped;
+use crate::allocator;
 use forebay_pipeline::budget::{Budget, Lease};
 use std::sync::Arc;
 
@@ -162,6 +163,10 @@ impl Gathered {
     fn charge(&mut self, bytes: usize) -> Result<(), Fault> {
         if bytes > self.lease.bytes() {
             self.lease.resize(bytes).map_err(|exhausted| exhausted.beside(self.beside))?;
+            // A mapping does not take what the allocator keeps.
+            if matches!(self.store, Store::Mapped(_)) && self.lease.is_getting_short() {
+                allocator::give_back();
+            }
         }
         Ok(())
     }
