@@ -1,6 +1,7 @@
 //! `forebay`: a telemetry gateway that loses nothing it acknowledged.
 
 mod admin;
+mod cgroup;
 mod cli;
 mod config;
 mod demo;
