@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod source;
 mod terminal;
+mod version;
 
 use clap::Parser as _;
 use std::process::ExitCode;

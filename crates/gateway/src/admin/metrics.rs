@@ -5,6 +5,7 @@ use super::help;
 use super::process::{self, Process};
 use crate::graph::{Graph, Live, Reloads};
 use crate::receivers::{Connections, Gate, Overhead, Tls};
+use crate::version::VERSION;
 use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{DeliveryState, RetryKind};
 use forebay_pipeline::journal::Service;
@@ -63,7 +64,7 @@ impl Exporter {
             help::describe();
             let start = forebay_pipeline::time::now() as f64 / 1e9;
             gauge!("forebay_process_start_time_seconds").set(start);
-            gauge!("forebay_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            gauge!("forebay_build_info", "version" => VERSION).set(1.0);
         });
         exporter
     }
