@@ -12,3 +12,4 @@ mod kibana;
 mod limits;
 mod rollout;
 mod setup;
+mod takeover;
