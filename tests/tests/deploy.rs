@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forebay_tests::gateway;
+use forebay_tests::{Gateway, gateway};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,23 @@ fn every_metric_exists() {
         }
     }
     assert!(asked > 50, "only {asked} names were found");
+}
+
+/// A name that ends with `_total` is a counter's, and no counter has another, on the page of a gateway that has everything.
+#[test]
+fn every_metric_is_of_the_type_that_its_name_says() {
+    let config = "sinks: {none: {type: blackhole}}\nreceivers: {json: {listen: \"127.0.0.1:{json}\"}}\n\
+                  acknowledge: durable\njournal: {path: \"{dir}/journal\"}\ndead_letters: {path: \"{dir}/letters\"}\n\
+                  admin: {listen: \"127.0.0.1:{admin}\"}\ndrain: {door_open: 0s}\n";
+    let gateway = Gateway::start(config).unwrap();
+    let page = ureq::get(gateway.admin_url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    let mut types = 0;
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+        types += 1;
+    }
+    assert!(types > 40 && page.contains("# TYPE forebay_journal_sync_seconds_total counter"), "{page}");
 }
 
 /// Each alert has a runbook, and each runbook an alert.

@@ -11,6 +11,7 @@ mod deploying;
 mod documented;
 mod ending;
 mod equal;
+mod exposition;
 mod fits;
 mod manifests;
 mod overlays;
