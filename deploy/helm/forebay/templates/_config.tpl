@@ -55,7 +55,11 @@ drain:
 {{- end -}}
 
 {{- define "forebay.config" -}}
-{{- $config := include "forebay.base" . | fromYaml -}}
+{{- $base := include "forebay.base" . -}}
+{{- if eq (default "0.0.0.0" .Values.listenAddress) "::" -}}
+{{- $base = replace "\"0.0.0.0:" "\"[::]:" $base -}}
+{{- end -}}
+{{- $config := fromYaml $base -}}
 {{- $sink := include "forebay.sink" . | fromYaml -}}
 {{- $sink = mergeOverwrite $sink (deepCopy .Values.elasticsearch.settings) -}}
 {{- $_ := set $config "sinks" (dict "es" $sink) -}}
