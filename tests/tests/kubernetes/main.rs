@@ -14,6 +14,7 @@ mod equal;
 mod exposition;
 mod fits;
 mod manifests;
+mod odd;
 mod overlays;
 mod policies;
 mod programs;
