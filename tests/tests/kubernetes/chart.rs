@@ -6,7 +6,7 @@ use forebay_tests::tools::Tool;
 use serde_json::Value;
 
 /// Values that are wrong, and what the one who wrote them must be told.
-const WRONG: [(&str, &str); 36] = [
+const WRONG: [(&str, &str); 38] = [
     ("autoscaling.targetCPU=0,autoscaling.targetMemory=0", "autoscaling has no metric"),
     ("commonLabels.app\\.kubernetes\\.io/name=x", "the label app.kubernetes.io/name is the chart's own"),
     // The schema.
@@ -33,6 +33,8 @@ const WRONG: [(&str, &str); 36] = [
     ("networkPolicy.dnsPorts={0}", "at '/networkPolicy/dnsPorts/0': minimum: got 0, want 1"),
     ("podDisruptionBudget.maxUnavailable=many", "at '/podDisruptionBudget/maxUnavailable'"),
     ("listenAddress=10.0.0.1", "at '/listenAddress': value must be one of '0.0.0.0', '::'"),
+    ("probes.readiness=null", "at '/probes': missing property 'readiness'"),
+    ("serviceAccount=null", "missing property 'serviceAccount'"),
     ("hostNetwork=true", "additional properties 'hostNetwork' not allowed"),
     ("probes.readiness.periodSeconds=0", "at '/probes/readiness/periodSeconds': minimum: got 0, want 1"),
     // The templates.

@@ -25,7 +25,7 @@ const fn odd(
     Odd { release, values, has, lacks }
 }
 
-const ALL: [Odd; 19] = [
+const ALL: [Odd; 20] = [
     // As long as Helm lets a name be. A StatefulSet adds to it, and so do labels.
     odd(
         "a-name-as-long-as-helm-lets-the-name-of-a-release-be1",
@@ -86,6 +86,13 @@ const ALL: [Odd; 19] = [
          networkPolicy: {enabled: true, clients: [], agents: [], monitoring: [], dns: [], sinks: []}}",
         &["policyTypes: [Ingress, Egress]"],
         &["- to:", "- from:"],
+    ),
+    // What empties a list or a map of the defaults.
+    odd(
+        "forebay",
+        "{podAnnotations: null, config: null, elasticsearch: {settings: null}, networkPolicy: {enabled: true, clients: null, agents: null}}",
+        &["policyTypes: [Ingress, Egress]"],
+        &["{port: 4317, protocol: TCP}"],
     ),
     // Without credentials, from a registry with a port, on nodes of its own.
     odd(

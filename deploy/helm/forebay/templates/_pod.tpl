@@ -7,7 +7,7 @@ metadata:
   annotations:
     # A changed configuration is a changed template: it rolls the pods.
     checksum/config: {{ include "forebay.config" . | sha256sum }}
-    {{- with omit .Values.podAnnotations "checksum/config" }}
+    {{- with omit (default (dict) .Values.podAnnotations) "checksum/config" }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
