@@ -2,9 +2,10 @@
 //! the objects.
 
 use crate::admission::DRY;
-use crate::cluster::{Namespace, run_with_input, shared};
+use crate::cluster::{Namespace, is_true, run_with_input, shared};
 use crate::manifests::{check, configurations, kubeconform};
-use crate::render::{Rendered, release, told};
+use crate::render::{Rendered, chart, release, told};
+use forebay_tests::process;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -25,14 +26,11 @@ const fn odd(
     Odd { release, values, has, lacks }
 }
 
+/// As long as Helm lets a name be. A StatefulSet adds to it, and so do labels.
+const LONGEST: &str = "a-name-as-long-as-helm-lets-the-name-of-a-release-be1";
+
 const ALL: [Odd; 20] = [
-    // As long as Helm lets a name be. A StatefulSet adds to it, and so do labels.
-    odd(
-        "a-name-as-long-as-helm-lets-the-name-of-a-release-be1",
-        "mode: durable",
-        &["name: a-name-as-long"],
-        &[],
-    ),
+    odd(LONGEST, "mode: durable", &["name: a-name-as-long"], &[]),
     odd("1st.release", "{}", &["  name: forebay-1st-release-forebay\n"], &["name: 1st"]),
     odd("forebay", "{nameOverride: gate, mode: durable}", &["app.kubernetes.io/name: \"gate\"\n"], &[]),
     // Names that look like something else.
@@ -156,6 +154,26 @@ fn odd_values_are_let_in() {
         run_with_input(&mut namespace.kubectl(&DRY), &rendered.text)
             .unwrap_or_else(|error| panic!("{}: {error:#}", rendered.of));
     }
+}
+
+/// What controllers make of a long name, its pods and their claims, is let in as well.
+#[test]
+fn a_release_of_the_longest_name_is_installed() {
+    let namespace = Namespace::new(shared(), "odd-name").unwrap();
+    namespace.make_volumes(2, "", "20Gi").unwrap();
+    let mut helm = namespace.helm(&["upgrade", "--install", LONGEST]);
+    process::run(helm.arg(chart()).args([
+        "--set",
+        "mode=durable,autoscaling.enabled=false",
+        "--wait",
+        "--timeout",
+        "90s",
+    ]))
+    .unwrap();
+    let ready = |pod: &Value| is_true(&pod["status"], "Ready");
+    let pods = namespace.get(&["pods"]).unwrap();
+    let pods = pods["items"].as_array().unwrap();
+    assert!(pods.len() == 2 && pods.iter().all(ready), "{pods:?}");
 }
 
 /// Where names may be resolved, by the gateways and by the pod of `helm test`.
