@@ -89,6 +89,11 @@ runAsGroup: {{ int64 . }}
 {{- end -}}
 {{- end -}}
 
+{{/* A time such as 15s or 1m in seconds. */}}
+{{- define "forebay.seconds" -}}
+{{- mul (regexFind "^[0-9]+" . | int64) (ternary 60 1 (hasSuffix "m" .)) -}}
+{{- end -}}
+
 {{/* What the schema cannot say: values that contradict each other. Renders nothing. */}}
 {{- define "forebay.checks" -}}
 {{- $values := .Values -}}
@@ -110,6 +115,9 @@ runAsGroup: {{ int64 . }}
 {{- end }}{{ end -}}
 {{- if and (has (toString $values.strategy.maxSurge) (list "0" "0%")) (has (toString $values.strategy.maxUnavailable) (list "0" "0%")) -}}
 {{- fail "strategy.maxSurge and strategy.maxUnavailable are both 0: no pod could ever be replaced" -}}
+{{- end -}}
+{{- if and $values.serviceMonitor.enabled (gt (include "forebay.seconds" $values.serviceMonitor.scrapeTimeout | int64) (include "forebay.seconds" $values.serviceMonitor.interval | int64)) -}}
+{{- fail "serviceMonitor.scrapeTimeout is longer than serviceMonitor.interval: the operator would pass the monitor over" -}}
 {{- end -}}
 {{- if and $values.ingress.enabled (eq $values.ingress.grpc.host $values.ingress.http.host) -}}
 {{- fail "ingress.grpc.host and ingress.http.host must differ: NGINX speaks one protocol to all backends of a path" -}}
