@@ -6,7 +6,7 @@ use forebay_tests::tools::Tool;
 use serde_json::Value;
 
 /// Values that are wrong, and what the one who wrote them must be told.
-const WRONG: [(&str, &str); 39] = [
+const WRONG: [(&str, &str); 42] = [
     ("autoscaling.targetCPU=0,autoscaling.targetMemory=0", "autoscaling has no metric"),
     ("commonLabels.app\\.kubernetes\\.io/name=x", "the label app.kubernetes.io/name is the chart's own"),
     // The schema.
@@ -43,6 +43,15 @@ const WRONG: [(&str, &str); 39] = [
         "must be longer than drain.doorOpenSeconds and drain.deadlineSeconds",
     ),
     ("serviceMonitor.enabled=true,serviceMonitor.interval=5s", "scrapeTimeout is longer than"),
+    (
+        "routes[0].name=a,routes[0].index=a,routes[0].to={archive}",
+        "names the sink archive, which is neither `es` nor in config.sinks",
+    ),
+    (
+        "routes[0].name=a,routes[0].index=a,routes[0].to={es},routes[0].best_effort={archive}",
+        "names the sink archive",
+    ),
+    ("deadLetters.sink=archive", "names the sink archive"),
     ("strategy.maxSurge=0", "no pod could ever be replaced"),
     ("strategy.maxSurge=0%,strategy.maxUnavailable=0%", "no pod could ever be replaced"),
     ("serviceMonitor.labels.helm\\.sh/chart=x", "the label helm.sh/chart is the chart's own"),

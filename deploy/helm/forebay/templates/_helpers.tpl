@@ -119,6 +119,16 @@ runAsGroup: {{ int64 . }}
 {{- if and $values.serviceMonitor.enabled (gt (include "forebay.seconds" $values.serviceMonitor.scrapeTimeout | int64) (include "forebay.seconds" $values.serviceMonitor.interval | int64)) -}}
 {{- fail "serviceMonitor.scrapeTimeout is longer than serviceMonitor.interval: the operator would pass the monitor over" -}}
 {{- end -}}
+{{- $sinks := append (keys (default (dict) (default (dict) $values.config).sinks)) "es" -}}
+{{- $named := ternary (list $values.deadLetters.sink) (list) (and (eq $values.mode "gateway") (not (empty $values.deadLetters.sink))) -}}
+{{- range $values.routes -}}
+{{- $named = concat $named .to (default (list) .best_effort) -}}
+{{- end -}}
+{{- range $named -}}
+{{- if not (has . $sinks) -}}
+{{- fail (printf "a route or deadLetters names the sink %s, which is neither `es` nor in config.sinks" .) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $values.ingress.enabled (eq $values.ingress.grpc.host $values.ingress.http.host) -}}
 {{- fail "ingress.grpc.host and ingress.http.host must differ: NGINX speaks one protocol to all backends of a path" -}}
 {{- end -}}
