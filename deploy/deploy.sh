@@ -43,6 +43,9 @@ timeout=5m
 dry_run=false
 run_test=false
 endpoints=
+for argument; do
+  [ "$argument" != -- ] || fail "unknown option: --"
+done
 # The options of helm gather behind a mark; the mark's left side is what is still to be read.
 set -- "$@" --
 while [ "$1" != -- ]; do
@@ -75,6 +78,8 @@ done
 shift
 
 case $mode in '' | gateway | durable) ;; *) fail "--mode is gateway or durable, not $mode" ;; esac
+# It goes into manifests that are written here.
+case $namespace in '' | *[!a-z0-9-]* | -* | *-) fail "--namespace is of letters, digits and dashes, not $namespace" ;; esac
 for tool in kubectl helm curl; do
   command -v "$tool" >/dev/null || fail "$tool is missing"
 done

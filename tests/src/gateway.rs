@@ -14,6 +14,10 @@ use tempfile::TempDir;
 
 /// Path of the binary to test, instead of building it.
 const BINARY_VARIABLE: &str = "FOREBAY_BIN";
+/// The same of the one that upgrades begin with, as that of an earlier release.
+const OTHER_BINARY_VARIABLE: &str = "FOREBAY_OTHER_BIN";
+/// What the other build says of itself, where it is built.
+const OTHER_VERSION: &str = "0.0.0+other";
 
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longer than the drain of any test's configuration.
@@ -83,7 +87,12 @@ impl Gateway {
 
     /// Starts an ended gateway with the configuration, ports and folder that it had. Output is appended.
     pub fn start_again(&mut self) -> Result<()> {
-        let mut command = Command::new(binary()?);
+        self.start_again_as(binary()?)
+    }
+
+    /// As [`start_again`](Self::start_again), as this executable.
+    pub fn start_again_as(&mut self, binary: &Path) -> Result<()> {
+        let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(self.folder().join("forebay.yaml"));
         self.launch(command)
     }
@@ -244,12 +253,56 @@ pub fn binary() -> Result<&'static Path> {
     found.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
 }
 
+/// Another build of the gateway, for upgrades: `FOREBAY_OTHER_BIN`, else the same source with another version, built once per test process
+/// beside the one under test.
+pub fn other_binary() -> Result<&'static Path> {
+    static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let found = BINARY.get_or_init(|| find_or_build_other().map_err(|error| format!("{error:#}")));
+    found.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+/// What an executable says of itself: its version.
+pub fn version_of(binary: &Path) -> Result<String> {
+    let said = String::from_utf8(process::run(Command::new(binary).arg("--version"))?.stdout)?;
+    let version = said.trim().strip_prefix("forebay ");
+    Ok(version.with_context(|| format!("no version: {said}"))?.to_owned())
+}
+
 fn find_or_build() -> Result<PathBuf> {
-    if let Some(chosen) = std::env::var_os(BINARY_VARIABLE) {
-        let chosen = PathBuf::from(chosen);
-        ensure!(chosen.is_file(), "{BINARY_VARIABLE} names no file: {}", chosen.display());
-        return Ok(chosen.canonicalize()?);
+    if let Some(chosen) = chosen(BINARY_VARIABLE)? {
+        return Ok(chosen);
     }
+    let (folder, profile) = profile()?;
+    let mut cargo = cargo("build", &profile);
+    process::run(&mut cargo)?;
+    Ok(folder.join("forebay"))
+}
+
+fn find_or_build_other() -> Result<PathBuf> {
+    if let Some(chosen) = chosen(OTHER_BINARY_VARIABLE)? {
+        return Ok(chosen);
+    }
+    let (folder, profile) = profile()?;
+    let target = folder.parent().context("the profile's folder lies nowhere")?;
+    let other = target.join("other");
+    let mut cargo = cargo("rustc", &profile);
+    // What both builds have in common is not built again; the executable is put where it is in nobody's way.
+    cargo.arg("--config").arg(format!("build.build-dir={target:?}")).arg("--target-dir").arg(&other);
+    // A name of its own among what is built, so that neither takes the place of the other.
+    cargo.args(["--", "-C", "metadata=other"]).env("FOREBAY_VERSION", OTHER_VERSION);
+    process::run(&mut cargo)?;
+    Ok(other.join(folder.file_name().unwrap_or_default()).join("forebay"))
+}
+
+/// The executable that a variable names, if it is set.
+fn chosen(variable: &str) -> Result<Option<PathBuf>> {
+    let Some(chosen) = std::env::var_os(variable).map(PathBuf::from) else { return Ok(None) };
+    ensure!(chosen.is_file(), "{variable} names no file: {}", chosen.display());
+    Ok(Some(chosen.canonicalize()?))
+}
+
+/// The folder of the tests' own profile, and the profile's name.
+fn profile() -> Result<(PathBuf, String)> {
     // A test runs as target/<profile folder>/deps/<name>.
     let test = std::env::current_exe()?;
     let folder = test.ancestors().nth(2).context("the test does not lie in a target folder")?;
@@ -258,13 +311,18 @@ fn find_or_build() -> Result<PathBuf> {
         Some(name) => name,
         None => bail!("no profile in {}", folder.display()),
     };
+    Ok((folder.to_owned(), profile.to_owned()))
+}
+
+/// `cargo <command>` of the gateway's executable.
+fn cargo(command: &str, profile: &str) -> Command {
     let mut cargo = Command::new("cargo");
     // Those of this test's own package would make build scripts believe that something has changed.
     let is_of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars().filter(|(name, _)| is_of_this_test(name)) {
         cargo.env_remove(name);
     }
-    cargo.args(["build", "--quiet", "--package", "forebay", "--bin", "forebay", "--profile", profile]);
-    process::run(cargo.current_dir(env!("CARGO_MANIFEST_DIR")))?;
-    Ok(folder.join("forebay"))
+    cargo.args([command, "--quiet", "--package", "forebay", "--bin", "forebay", "--profile", profile]);
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo
 }

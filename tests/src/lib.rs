@@ -4,6 +4,7 @@
 //! that users have, and judged by what a real Elasticsearch holds afterwards and by its own ledger.
 
 pub mod cache;
+pub mod cgroup;
 pub mod config;
 pub mod disk_faults;
 pub mod elasticsearch;

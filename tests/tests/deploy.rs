@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forebay_tests::gateway;
+use forebay_tests::{Gateway, gateway};
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -78,12 +79,12 @@ fn versions_agree() {
     }
 }
 
-/// Alerts, runbooks and the dashboard speak of metrics that the binary has.
+/// Alerts, dashboard, chart, scripts and documents speak of metrics that the binary has.
 #[test]
 fn every_metric_exists() {
     let help = metrics(&read("crates/gateway/src/admin/help.rs"));
     let mut asked = 0;
-    for folder in ["deploy/prometheus", "deploy/grafana", "docs/runbooks"] {
+    for folder in ["deploy", "docs"] {
         for file in files(folder) {
             for name in metrics(&fs::read_to_string(&file).unwrap()) {
                 // A name that ends with a line stands for all that begin so.
@@ -96,6 +97,57 @@ fn every_metric_exists() {
         }
     }
     assert!(asked > 50, "only {asked} names were found");
+}
+
+/// A name that ends with `_total` is a counter's, and no counter has another, on the page of a gateway that has everything.
+#[test]
+fn every_metric_is_of_the_type_that_its_name_says() {
+    let config = "sinks: {none: {type: blackhole}}\nreceivers: {json: {listen: \"127.0.0.1:{json}\"}}\n\
+                  acknowledge: durable\njournal: {path: \"{dir}/journal\"}\ndead_letters: {path: \"{dir}/letters\"}\n\
+                  admin: {listen: \"127.0.0.1:{admin}\"}\ndrain: {door_open: 0s}\n";
+    let gateway = Gateway::start(config).unwrap();
+    let page = ureq::get(gateway.admin_url("/metrics")).call().unwrap().body_mut().read_to_string().unwrap();
+    let mut types = 0;
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");
+        types += 1;
+    }
+    assert!(types > 40 && page.contains("# TYPE forebay_journal_sync_seconds_total counter"), "{page}");
+}
+
+/// The blocks of a document in this language.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let fence = format!("```{language}\n");
+    let starts = text.match_indices(&fence).map(|(at, _)| &text[at + fence.len()..]);
+    starts.map(|rest| rest.split("\n```").next().unwrap_or_default()).collect()
+}
+
+/// What documents tell an operator to type is shell, and the scripts in it are there and can be run.
+#[test]
+fn what_is_to_be_typed_can_be_typed() {
+    let mut typed = 0;
+    for file in files("docs").into_iter().chain(files("deploy")) {
+        if file.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        for block in blocks(&text, "sh") {
+            // Read, and not run.
+            let output = Command::new("sh").args(["-n", "-c", block]).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success() && said.is_empty(), "{}: {said}\n{block}", file.display());
+            let words =
+                block.split([' ', '\n']).filter(|word| word.starts_with("deploy/") && word.ends_with(".sh"));
+            for script in words {
+                let mode = fs::metadata(root().join(script)).map(|it| it.permissions().mode());
+                let is_program = mode.as_ref().is_ok_and(|mode| mode & 0o111 != 0);
+                assert!(is_program, "{}: {script}: {mode:?}", file.display());
+            }
+            typed += 1;
+        }
+    }
+    assert!(typed >= 12, "{typed}");
 }
 
 /// Each alert has a runbook, and each runbook an alert.

@@ -9,6 +9,7 @@ use crate::journal;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::terminal::{complain, say};
+use crate::version::VERSION;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ const EXIT_FAULTS: u8 = 2;
 
 /// A telemetry gateway that loses nothing it acknowledged.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = VERSION, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

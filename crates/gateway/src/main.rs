@@ -2,6 +2,7 @@
 
 mod admin;
 mod allocator;
+mod cgroup;
 mod cli;
 mod config;
 mod demo;
@@ -17,6 +18,7 @@ mod run;
 mod settings;
 mod source;
 mod terminal;
+mod version;
 
 use clap::Parser as _;
 use std::process::ExitCode;

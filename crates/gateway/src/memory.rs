@@ -1,13 +1,13 @@
 //! How much memory this process may use: the container's limit, else the machine's memory.
 
+use crate::cgroup;
 use std::fs;
+use std::path::Path;
 
 /// The share of the available memory that payloads may hold. The rest is for code, tables, sockets and the allocator's reserve.
 const BUDGET_PERCENT: usize = 40;
 /// The budget where neither a limit nor the machine's memory can be read.
 const FALLBACK_BYTES: usize = 256 << 20;
-/// cgroup v2 and v1 (docs.kernel.org, "cgroup-v2" and "memory").
-const LIMIT_FILES: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
 
 /// The default budget in bytes.
 pub fn default_budget() -> usize {
@@ -16,14 +16,8 @@ pub fn default_budget() -> usize {
 
 /// Bytes that this process can count on: the smaller of the container's limit and the machine's memory.
 pub fn available() -> Option<usize> {
-    let limits = LIMIT_FILES.iter().filter_map(|file| parse_limit(&fs::read_to_string(file).ok()?));
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| parse_meminfo(&text));
-    limits.chain(machine).min()
-}
-
-/// `max` (cgroup v2) means that there is no limit.
-fn parse_limit(text: &str) -> Option<usize> {
-    text.trim().parse().ok()
+    cgroup::memory_limit(Path::new("/")).into_iter().chain(machine).min()
 }
 
 fn parse_meminfo(text: &str) -> Option<usize> {
@@ -37,9 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn limits_are_read_as_the_kernel_writes_them() {
-        assert_eq!(parse_limit("8589934592\n"), Some(8 << 30));
-        assert_eq!(parse_limit("max\n"), None);
+    fn the_machines_memory_is_read_as_the_kernel_writes_it() {
         assert_eq!(parse_meminfo("MemTotal:       24689732 kB\nMemFree: 1 kB\n"), Some(24_689_732 * 1024));
         assert_eq!(parse_meminfo(""), None);
     }

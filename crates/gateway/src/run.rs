@@ -4,6 +4,7 @@ use crate::admin::{self, Health};
 use crate::graph::{Blueprint, Graph};
 use crate::receivers::Look;
 use crate::source::{Source, Watch};
+use crate::version::VERSION;
 use crate::{logging, memory};
 use forebay_pipeline::journal::Service;
 use forebay_pipeline::ledger::{Ledger, Outcome, Told};
@@ -26,7 +27,7 @@ pub fn run(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode> {
         .thread_name("worker")
         .build()?;
     tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
+        version = VERSION,
         threads,
         descriptors,
         memory_available_bytes = memory::available(),

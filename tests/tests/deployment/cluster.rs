@@ -1,7 +1,8 @@
 //! Several gateways behind a proxy that hands out connections in turn: what a Deployment behind a Service is to its clients.
 
-use forebay_tests::{Gateway, RoundRobin, wait_until};
+use forebay_tests::{Gateway, RoundRobin, gateway, wait_until};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,15 +38,17 @@ impl Cluster {
         cluster
     }
 
-    /// One more process, which gets connections when it is ready.
+    /// One more process, which gets connections when it is ready. It is of the other build.
     pub fn add(&mut self) {
-        let gateway = Gateway::start(&self.configuration("old")).unwrap();
+        let mut gateway = Gateway::prepare().unwrap();
+        gateway.configure(&self.configuration("old")).unwrap();
+        gateway.start_again_as(gateway::other_binary().unwrap()).unwrap();
         self.proxy.put_in(gateway.ports.otlp_grpc);
         self.gateways.push(gateway);
     }
 
-    /// Ends one process as a cluster does and starts its successor, which has another configuration, in its place: on the same address,
-    /// with the same volume. Returns how long the old one took to end.
+    /// Ends one process as a cluster does and starts its successor, which is of the build under test and has another configuration, in its
+    /// place: on the same address, with the same volume. Returns how long the old one took to end.
     pub fn upgrade(&mut self, number: usize) -> Duration {
         let next = self.configuration("new");
         let gateway = &mut self.gateways[number];
@@ -69,6 +72,18 @@ impl Cluster {
         let of =
             |gateway: &Gateway| gateway.metrics().unwrap().sum("forebay_receiver_answers_total", &labels);
         self.gateways.iter().map(of).collect()
+    }
+
+    /// How many processes there are of each version.
+    pub fn versions(&self) -> BTreeMap<String, usize> {
+        let mut versions = BTreeMap::new();
+        for gateway in &self.gateways {
+            let metrics = gateway.metrics().unwrap();
+            let build =
+                metrics.0.keys().find_map(|key| key.strip_prefix("forebay_build_info{version=\"")).unwrap();
+            *versions.entry(build.trim_end_matches("\"}").to_owned()).or_default() += 1;
+        }
+        versions
     }
 
     /// Waits until the process has taken records under this configuration's route.

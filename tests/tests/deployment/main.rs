@@ -1,5 +1,5 @@
 //! What operators do with the gateway, without a cluster and without a container engine: add a process, upgrade each of several under load,
-//! run the image's root file system, set Elasticsearch up with `deploy/elasticsearch/setup.sh`.
+//! run the image's root file system, limit it as a container is limited, set Elasticsearch up with `deploy/elasticsearch/setup.sh`.
 
 #![allow(clippy::unwrap_used)]
 // The figures belong in the tests' output.
@@ -9,5 +9,7 @@ mod clients;
 mod cluster;
 mod image;
 mod kibana;
+mod limits;
 mod rollout;
 mod setup;
+mod takeover;

@@ -1,13 +1,16 @@
-//! A drill on one machine that stands for the cluster: a process is added, and each in turn is upgraded, under load.
+//! A drill on one machine that stands for the cluster: a process is added, and each in turn is upgraded to another build, under load.
 
 use crate::clients::{Book, Clients};
 use crate::cluster::{CONNECTION_AGE, Cluster};
-use forebay_tests::Elasticsearch;
+use anyhow::Result;
 use forebay_tests::elasticsearch::Options;
 use forebay_tests::python::{self, Python};
+use forebay_tests::{Elasticsearch, gateway};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::thread;
@@ -47,12 +50,15 @@ fn drill(index: &'static str, shape: &'static str, is_durable: bool) {
     let fair = 1.0 / cluster.gateways.len() as f64;
     assert!(share >= LEAST_SHARE * fair, "{share:.3} of the requests, where {fair:.3} is fair");
 
+    let all = cluster.gateways.len();
+    assert_eq!(cluster.versions(), BTreeMap::from([(version(gateway::other_binary()), all)]));
     let mut ends = Vec::new();
     for number in 0..cluster.gateways.len() {
         ends.push(cluster.upgrade(number).as_secs_f64());
         clients.wait_for(FLOW);
         cluster.wait_for_route(number, "new");
     }
+    assert_eq!(cluster.versions(), BTreeMap::from([(version(gateway::binary()), all)]));
     let mut book = clients.finish();
     let transient = sdk.finish(&mut book);
     let (connections, in_vain) = (cluster.proxy.given(), cluster.proxy.in_vain());
@@ -76,6 +82,10 @@ fn drill(index: &'static str, shape: &'static str, is_durable: bool) {
     assert_eq!(book.wrong, Vec::<String>::new(), "not to be tried again");
     assert_eq!(in_vain, 0, "connections were given to a process that had closed its door");
     assert_stored_once(&node, index, book);
+}
+
+fn version(binary: Result<&Path>) -> String {
+    gateway::version_of(binary.unwrap()).unwrap()
 }
 
 /// Adds a process; returns its share of requests between the age that no connection outlives and twice the configured age.

@@ -5,7 +5,8 @@ use crate::cluster::{Namespace, refusal, run_with_input, shared, with_input};
 use crate::render;
 use serde_json::{Value, json};
 
-const DRY: [&str; 5] = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+/// Has the API server judge what comes on standard input, and changes nothing.
+pub const DRY: [&str; 5] = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
 
 /// Without this, nothing that the others install shows that Pod Security lets it in.
 #[test]

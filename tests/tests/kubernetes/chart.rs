@@ -6,7 +6,7 @@ use forebay_tests::tools::Tool;
 use serde_json::Value;
 
 /// Values that are wrong, and what the one who wrote them must be told.
-const WRONG: [(&str, &str); 28] = [
+const WRONG: [(&str, &str); 42] = [
     ("autoscaling.targetCPU=0,autoscaling.targetMemory=0", "autoscaling has no metric"),
     ("commonLabels.app\\.kubernetes\\.io/name=x", "the label app.kubernetes.io/name is the chart's own"),
     // The schema.
@@ -30,12 +30,32 @@ const WRONG: [(&str, &str); 28] = [
     ("networkPolicy.sinks[0].ports={70000}", "at '/networkPolicy/sinks/0/ports/0'"),
     ("networkPolicy.clients[0].podSelektor=x", "additional properties 'podSelektor' not allowed"),
     ("prometheusRule.runbookBase=https://wiki.example/", "at '/prometheusRule/runbookBase'"),
+    ("networkPolicy.dnsPorts={0}", "at '/networkPolicy/dnsPorts/0': minimum: got 0, want 1"),
+    ("podDisruptionBudget.maxUnavailable=many", "at '/podDisruptionBudget/maxUnavailable'"),
+    ("listenAddress=10.0.0.1", "at '/listenAddress': value must be one of '0.0.0.0', '::'"),
+    ("probes.readiness=null", "at '/probes': missing property 'readiness'"),
+    ("serviceAccount=null", "missing property 'serviceAccount'"),
+    ("hostNetwork=true", "additional properties 'hostNetwork' not allowed"),
     ("probes.readiness.periodSeconds=0", "at '/probes/readiness/periodSeconds': minimum: got 0, want 1"),
     // The templates.
     (
         "terminationGracePeriodSeconds=30",
         "must be longer than drain.doorOpenSeconds and drain.deadlineSeconds",
     ),
+    ("serviceMonitor.enabled=true,serviceMonitor.interval=5s", "scrapeTimeout is longer than"),
+    (
+        "routes[0].name=a,routes[0].index=a,routes[0].to={archive}",
+        "names the sink archive, which is neither `es` nor in config.sinks",
+    ),
+    (
+        "routes[0].name=a,routes[0].index=a,routes[0].to={es},routes[0].best_effort={archive}",
+        "names the sink archive",
+    ),
+    ("deadLetters.sink=archive", "names the sink archive"),
+    ("strategy.maxSurge=0", "no pod could ever be replaced"),
+    ("strategy.maxSurge=0%,strategy.maxUnavailable=0%", "no pod could ever be replaced"),
+    ("serviceMonitor.labels.helm\\.sh/chart=x", "the label helm.sh/chart is the chart's own"),
+    ("ingress.enabled=true,ingress.http.host=otlp.example.com", "ingress.http.host must differ"),
     ("autoscaling.minReplicas=11", "autoscaling.minReplicas is above autoscaling.maxReplicas"),
     ("deadLetters.emptyDirSize=768Mi", "deadLetters.emptyDirSize must be larger than deadLetters.maxBytes"),
     (
@@ -86,6 +106,8 @@ fn the_notes_say_what_is_installed() {
     let kept = "leaves its volume behind";
     for (values, said, unsaid) in [
         ("mode=gateway", &inside[..], &[outside[0], kept][..]),
+        ("tests.enabled=true", &["helm test forebay -n telemetry"], &[]),
+        ("tests.enabled=false", &["port-forward deployment/forebay"], &["helm test"]),
         ("ingress.enabled=true,networkPolicy.enabled=true", &outside, &["No NetworkPolicy"]),
         ("mode=durable", &[kept, "statefulset/forebay", "No NetworkPolicy"], &["is lost"]),
         ("mode=durable,durable.whenScaled=Delete", &["is lost"], &[kept]),

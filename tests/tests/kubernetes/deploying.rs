@@ -52,6 +52,29 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
 }
 
 #[test]
+fn what_it_cannot_do_it_says_before_anything_is_changed() {
+    for (arguments, told) in [
+        (&["--namespace", "Not One"][..], "--namespace is of letters, digits and dashes"),
+        (&["--namespace", "a: b"], "--namespace is of letters, digits and dashes"),
+        (&["--", "--dry-run"], "unknown option: --"),
+        (&["--namespase", "x"], "unknown option: --namespase"),
+        (&["--image", "registry.example:5000/forebay"], "--image needs a tag"),
+        (&["--image", "forebay:latest"], "the tag latest says nothing"),
+        (&["--values", "/nowhere.yaml"], "cannot read /nowhere.yaml"),
+        (&["--timeout"], "--timeout needs a value"),
+        (&["--elasticsearch", "http://user:secret@es:9200"], "the chart does not render"),
+    ] {
+        let mut deploy = shared().command(Path::new("sh"));
+        let said = refusal(
+            deploy.arg(root().join("deploy/deploy.sh")).args(["--namespace", "never"]).args(arguments),
+        );
+        assert!(said.contains(told), "{arguments:?}: {said}");
+    }
+    let found = process::run(shared().kubectl().args(["get", "namespace", "never", "--ignore-not-found"]));
+    assert_eq!(found.unwrap().stdout, b"");
+}
+
+#[test]
 fn deploy_brings_it_in_and_may_be_run_again() {
     let told = deployed("deployed", PASSWORD);
     assert!(told.contains("is rolled out") && !told.contains("WRONG"), "{told}");

@@ -54,6 +54,27 @@ fn an_autoscaler_takes_over_the_number_of_pods_as_it_is() {
 }
 
 #[test]
+fn a_pod_comes_back_to_the_volume_that_it_left() {
+    let namespace = Namespace::new(shared(), "orphaned").unwrap();
+    namespace.make_volumes(3, "", "20Gi").unwrap();
+    let settings = ["mode=durable", "autoscaling.minReplicas=3"];
+    process::run(&mut namespace.upgrade(&["prod"], &settings)).unwrap();
+    namespace.wait_for_pods(3).unwrap();
+    let claim =
+        || namespace.get(&["persistentvolumeclaim", "data-forebay-2"]).unwrap()["spec"]["volumeName"].clone();
+    let volume = claim();
+    for limits in [r#"{"spec":{"minReplicas":2,"maxReplicas":2}}"#, r#"{"spec":{"maxReplicas":10}}"#] {
+        let patch = ["patch", "horizontalpodautoscaler", RELEASE, "--type", "merge", "--patch", limits];
+        process::run(&mut namespace.kubectl(&patch)).unwrap();
+        namespace.wait_for_pods(2).unwrap();
+    }
+    let told = run("docs/runbooks/ForebayJournalOrphaned.md", "minReplicas", &namespace);
+    assert!(told.matches("pod/forebay-2 condition met").count() == 2, "{told}");
+    namespace.wait_for_pods(3).unwrap();
+    assert_eq!(claim(), volume);
+}
+
+#[test]
 fn letters_of_a_pod_are_replayed_while_it_is_away() {
     let namespace = Namespace::new(shared(), "replayed").unwrap();
     namespace.make_volumes(3, "", "20Gi").unwrap();

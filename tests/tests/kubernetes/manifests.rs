@@ -14,7 +14,7 @@ const AUTHORITY_FOLDER: &str = "/etc/forebay-ca/";
 const AUTHORITY: &str = include_str!("authority.pem");
 
 /// Validates manifests strictly; its summary is JSON.
-fn kubeconform(manifests: &str) -> (Output, Value) {
+pub fn kubeconform(manifests: &str) -> (Output, Value) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("manifests.yaml");
     fs::write(&file, manifests).unwrap();
@@ -69,12 +69,13 @@ fn the_gateway_takes_every_configuration() {
 }
 
 /// The texts that ConfigMaps hold as `forebay.yaml`.
-fn configurations(rendered: &Rendered) -> impl Iterator<Item = &str> {
+pub fn configurations(rendered: &Rendered) -> impl Iterator<Item = &str> {
     let maps = rendered.objects.iter().filter(|object| object["kind"] == "ConfigMap");
     maps.filter_map(|map| map["data"]["forebay.yaml"].as_str())
 }
 
-fn check(of: &str, text: &str) {
+/// Has the gateway check a configuration.
+pub fn check(of: &str, text: &str) {
     let folder = tempfile::tempdir().unwrap();
     // The authority is a file of the pod.
     for name in ["ca.crt", "http_ca.crt"] {

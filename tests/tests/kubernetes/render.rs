@@ -63,8 +63,13 @@ pub fn kustomizations() -> Vec<PathBuf> {
 
 /// `helm template` with a file of values, and further arguments.
 pub fn template(values: &Path, further: &[&str]) -> Rendered {
+    release("forebay", values, further)
+}
+
+/// The same for a release of this name.
+pub fn release(name: &str, values: &Path, further: &[&str]) -> Rendered {
     let mut helm = tool(Tool::Helm);
-    helm.args(["template", "forebay"]).arg(chart()).args(["--namespace", NAMESPACE, "--values"]).arg(values);
+    helm.args(["template", name]).arg(chart()).args(["--namespace", NAMESPACE, "--values"]).arg(values);
     rendered(values, helm.args(further))
 }
 

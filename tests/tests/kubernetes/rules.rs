@@ -3,7 +3,7 @@
 use crate::render::{root, template, told, tool, value_sets};
 use forebay_tests::tools::Tool;
 use forebay_tests::yaml;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -73,6 +73,29 @@ fn every_alert_fires_where_it_has_to() {
         rules().iter().map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect();
     assert_eq!(firing, alerts, "alerts that are seen to fire");
     assert_eq!(silent, alerts, "alerts that are seen to be silent");
+}
+
+/// What a runbook tells to ask Prometheus, it understands.
+#[test]
+fn the_queries_of_the_runbooks_are_sound() {
+    let mut rules = Vec::new();
+    for entry in fs::read_dir(root().join("docs/runbooks")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let blocks = text.split("```promql\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
+        let queries = blocks.flat_map(str::lines).map(|query| json!({"record": "asked", "expr": query}));
+        rules.extend(queries);
+    }
+    assert!(rules.len() >= 2, "{rules:?}");
+    let check = |rules: &[Value]| {
+        let temporary = tempfile::tempdir().unwrap();
+        let file = temporary.path().join("rules.yaml");
+        fs::write(&file, json!({"groups": [{"name": "asked", "rules": rules}]}).to_string()).unwrap();
+        promtool(&["check", "rules"], &file)
+    };
+    let output = check(&rules);
+    assert!(output.status.success(), "{}", told(&output));
+    rules.push(json!({"record": "asked", "expr": "rate(forebay_journal_bytes)"}));
+    assert!(!check(&rules).status.success());
 }
 
 /// A change of any expression is noticed.

@@ -5,6 +5,7 @@ use super::help;
 use super::process::{self, Process};
 use crate::graph::{Graph, Live, Reloads};
 use crate::receivers::{Connections, Gate, Overhead, Tls};
+use crate::version::VERSION;
 use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{DeliveryState, RetryKind};
 use forebay_pipeline::journal::Service;
@@ -63,7 +64,7 @@ impl Exporter {
             help::describe();
             let start = forebay_pipeline::time::now() as f64 / 1e9;
             gauge!("forebay_process_start_time_seconds").set(start);
-            gauge!("forebay_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            gauge!("forebay_build_info", "version" => VERSION).set(1.0);
         });
         exporter
     }
@@ -78,7 +79,7 @@ impl Exporter {
             self.process();
             self.pressure();
         });
-        self.handle.render()
+        typed(self.handle.render())
     }
 
     fn doors(&self) {
@@ -250,6 +251,18 @@ impl Exporter {
         let memory = if is_held_up { 0.0 } else { budget.used() as f64 / budget.limit() as f64 };
         gauge!("forebay_pressure").set(self.looks.busy().max(memory).min(1.0));
     }
+}
+
+/// Counters of seconds. The recorder counts in whole numbers, so it keeps them as gauges.
+const COUNTERS_OF_SECONDS: [&str; 2] =
+    ["forebay_journal_sync_seconds_total", "forebay_process_cpu_seconds_total"];
+
+/// The page with the types that its metrics have.
+fn typed(mut page: String) -> String {
+    for name in COUNTERS_OF_SECONDS {
+        page = page.replacen(&format!("# TYPE {name} gauge\n"), &format!("# TYPE {name} counter\n"), 1);
+    }
+    page
 }
 
 fn handshakes(receiver: &'static str, tls: &Tls) {

@@ -8,6 +8,7 @@ mod mix;
 mod table;
 
 use crate::terminal::say;
+use crate::version::VERSION;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use client::Client;
@@ -54,11 +55,7 @@ async fn demonstrate(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 async fn show(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let mut gateway = Gateway::start(&args.dir).await?;
-    say(&format!(
-        "Forebay {} is running; its configuration is {}",
-        env!("CARGO_PKG_VERSION"),
-        gateway.config.display()
-    ));
+    say(&format!("Forebay {} is running; its configuration is {}", VERSION, gateway.config.display()));
     say(&format!(
         "  OTLP gRPC {}   OTLP HTTP {}   JSON {}",
         gateway.otlp_grpc, gateway.otlp_http, gateway.json

@@ -55,12 +55,16 @@ drain:
 {{- end -}}
 
 {{- define "forebay.config" -}}
-{{- $config := include "forebay.base" . | fromYaml -}}
+{{- $base := include "forebay.base" . -}}
+{{- if eq (default "0.0.0.0" .Values.listenAddress) "::" -}}
+{{- $base = replace "\"0.0.0.0:" "\"[::]:" $base -}}
+{{- end -}}
+{{- $config := fromYaml $base -}}
 {{- $sink := include "forebay.sink" . | fromYaml -}}
-{{- $sink = mergeOverwrite $sink (deepCopy .Values.elasticsearch.settings) -}}
+{{- $sink = mergeOverwrite $sink (deepCopy (default (dict) .Values.elasticsearch.settings)) -}}
 {{- $_ := set $config "sinks" (dict "es" $sink) -}}
 {{- $_ := set $config "routes" .Values.routes -}}
-{{- $config = mergeOverwrite $config (deepCopy .Values.config) -}}
+{{- $config = mergeOverwrite $config (deepCopy (default (dict) .Values.config)) -}}
 {{- /* In quotes, or a password that looks like a number would be read as one. */ -}}
 {{- regexReplaceAll "(?m)^(\\s*(?:username|password|api_key): )(\\$\\{.*\\})$" (toYaml $config) "${1}\"${2}\"" -}}
 {{- end -}}

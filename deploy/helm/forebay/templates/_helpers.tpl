@@ -1,16 +1,17 @@
 {{/* Names, labels and checks that several templates use. */}}
 
 {{- define "forebay.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" -}}
+{{- $full := .Values.fullnameOverride -}}
+{{- if not $full -}}
+{{- $full = ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
 {{- end -}}
+{{- /* A release's name may have dots and begin with a digit; a Service's may not. */ -}}
+{{- $full = replace "." "-" $full -}}
+{{- if not (regexMatch "^[a-z]" $full) -}}
+{{- $full = printf "%s-%s" $name $full -}}
 {{- end -}}
+{{- $full | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "forebay.serviceAccountName" -}}
@@ -23,14 +24,14 @@
 
 {{/* Cannot be changed once it is installed. Without the component, the pods of `helm test` would be behind the Service. */}}
 {{- define "forebay.selector" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: gateway
 {{- end -}}
 
 {{/* Labels of everything but the component, which tells the gateway from its tests. */}}
 {{- define "forebay.commonLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: telemetry
@@ -44,6 +45,22 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ include "forebay.commonLabels" . }}
 app.kubernetes.io/component: gateway
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* The labels of an object, and further ones. Arguments: `root` and `more`. */}}
+{{- define "forebay.labelsWith" -}}
+{{- merge (dict) (default (dict) .more) (include "forebay.labels" .root | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{/* Whose the processes are. A null leaves the choice to the cluster, as OpenShift has it. */}}
+{{- define "forebay.user" -}}
+runAsNonRoot: true
+{{- with .Values.runAsUser }}
+runAsUser: {{ int64 . }}
+{{- end }}
+{{- with .Values.runAsGroup }}
+runAsGroup: {{ int64 . }}
+{{- end }}
 {{- end -}}
 
 {{/* An image's full name. Arguments: `image` (registry, repository, tag, digest) and `tag`, which is used without one. */}}
@@ -72,6 +89,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* A time such as 15s or 1m in seconds. */}}
+{{- define "forebay.seconds" -}}
+{{- mul (regexFind "^[0-9]+" . | int64) (ternary 60 1 (hasSuffix "m" .)) -}}
+{{- end -}}
+
 {{/* What the schema cannot say: values that contradict each other. Renders nothing. */}}
 {{- define "forebay.checks" -}}
 {{- $values := .Values -}}
@@ -85,10 +107,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $values.autoscaling.enabled (not (or $values.autoscaling.targetCPU $values.autoscaling.targetMemory $values.autoscaling.extraMetrics)) -}}
 {{- fail "autoscaling has no metric: set targetCPU, targetMemory or extraMetrics" -}}
 {{- end -}}
-{{- range $label, $_ := merge (dict) $values.commonLabels $values.podLabels -}}
+{{- $labels := list $values.commonLabels $values.podLabels $values.serviceMonitor.labels $values.prometheusRule.labels $values.dashboard.labels -}}
+{{- range $labels }}{{ range $label, $_ := . -}}
 {{- if has $label (list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/part-of" "app.kubernetes.io/managed-by" "helm.sh/chart") -}}
 {{- fail (printf "the label %s is the chart's own" $label) -}}
 {{- end -}}
+{{- end }}{{ end -}}
+{{- if and (has (toString $values.strategy.maxSurge) (list "0" "0%")) (has (toString $values.strategy.maxUnavailable) (list "0" "0%")) -}}
+{{- fail "strategy.maxSurge and strategy.maxUnavailable are both 0: no pod could ever be replaced" -}}
+{{- end -}}
+{{- if and $values.serviceMonitor.enabled (gt (include "forebay.seconds" $values.serviceMonitor.scrapeTimeout | int64) (include "forebay.seconds" $values.serviceMonitor.interval | int64)) -}}
+{{- fail "serviceMonitor.scrapeTimeout is longer than serviceMonitor.interval: the operator would pass the monitor over" -}}
+{{- end -}}
+{{- $sinks := append (keys (default (dict) (default (dict) $values.config).sinks)) "es" -}}
+{{- $named := ternary (list $values.deadLetters.sink) (list) (and (eq $values.mode "gateway") (not (empty $values.deadLetters.sink))) -}}
+{{- range $values.routes -}}
+{{- $named = concat $named .to (default (list) .best_effort) -}}
+{{- end -}}
+{{- range $named -}}
+{{- if not (has . $sinks) -}}
+{{- fail (printf "a route or deadLetters names the sink %s, which is neither `es` nor in config.sinks" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.ingress.enabled (eq $values.ingress.grpc.host $values.ingress.http.host) -}}
+{{- fail "ingress.grpc.host and ingress.http.host must differ: NGINX speaks one protocol to all backends of a path" -}}
 {{- end -}}
 {{- $letters := include "forebay.mebibytes" $values.deadLetters.maxBytes | int64 -}}
 {{- if eq $values.mode "gateway" -}}
@@ -114,5 +156,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if .Values.receivers.elasticsearch }}
 - {name: http-bulk, port: 9200}
+{{- end }}
+{{- end -}}
+
+{{- /* Where names are resolved, as the egress rule of a policy. */ -}}
+{{- define "forebay.dns" -}}
+{{- with .Values.networkPolicy.dns }}
+- to:
+    {{- toYaml . | nindent 4 }}
+  ports:
+    {{- range default (list 53) $.Values.networkPolicy.dnsPorts }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end }}
 {{- end -}}

@@ -3,14 +3,11 @@
 {{- define "forebay.podTemplate" -}}
 metadata:
   labels:
-    {{- include "forebay.labels" . | nindent 4 }}
-    {{- with .Values.podLabels }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "forebay.labelsWith" (dict "root" . "more" .Values.podLabels) | nindent 4 }}
   annotations:
     # A changed configuration is a changed template: it rolls the pods.
     checksum/config: {{ include "forebay.config" . | sha256sum }}
-    {{- with .Values.podAnnotations }}
+    {{- with omit (default (dict) .Values.podAnnotations) "checksum/config" }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
@@ -29,10 +26,10 @@ spec:
     {{- end }}
   {{- end }}
   securityContext:
-    runAsNonRoot: true
-    runAsUser: {{ .Values.runAsUser }}
-    runAsGroup: {{ .Values.runAsGroup }}
-    fsGroup: {{ .Values.fsGroup }}
+    {{- include "forebay.user" . | nindent 4 }}
+    {{- with .Values.fsGroup }}
+    fsGroup: {{ int64 . }}
+    {{- end }}
     fsGroupChangePolicy: OnRootMismatch
     seccompProfile: {type: RuntimeDefault}
   {{- include "forebay.placement" . | nindent 2 }}
