@@ -1,6 +1,7 @@
 //! Spans and data points: arbitrary ones, what their documents are, and that ours are the same.
 
 mod arbitrary;
+mod json;
 mod oracle;
 
 use super::scatter::{self, Message as Kind};
