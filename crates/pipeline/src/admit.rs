@@ -1,6 +1,7 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
 mod bulk;
+mod otlp;
 mod tally;
 
 use crate::body::Body;
@@ -14,7 +15,7 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
-use crate::wire::{ClientId, Index, Malformed, Rejected, WireId, json, otlp};
+use crate::wire::{ClientId, Index, Malformed, Rejected, WireId, json};
 use bytes::Bytes;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -205,36 +206,6 @@ impl Intake {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Admits an `ExportLogsServiceRequest`. Counts its records at `door`.
-    pub fn admit_otlp_logs(
-        &self,
-        mut request: Request,
-        door: &Arc<Door>,
-        ids: OtlpIds,
-    ) -> Result<Admitted, Refusal> {
-        let arrived = crate::time::now();
-        let (mut index, layout) = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?;
-        if layout == otlp::Layout::Scattered {
-            let records = index.records.len() as u64;
-            drop(index);
-            let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
-            self.charge(&mut request.lease, most, 0, records, door)?;
-            request.bytes = unless_malformed(otlp::normalize(&request.bytes), door)?.into();
-            index = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?.0;
-        }
-        let ids = match ids {
-            OtlpIds::Content
-                if !planted::is("no-content-ids")
-                    && index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0) =>
-            {
-                Ids::Content(crate::ids::content_ids(&request.bytes, &index))
-            }
-            OtlpIds::None => Ids::None,
-            OtlpIds::Content | OtlpIds::Minted => self.minted(),
-        };
-        self.take(request, Checked { wire: WireId::OtlpLogs, index, ids, arrived, beside: 0 }, door)
     }
 
     /// Admits JSON records. Counts them at `door`.

@@ -1,6 +1,7 @@
 //! Rules: how requests are read and where their records go, in a form that can be kept. A body in the journal is read again under the
 //! rules that it was admitted under, whatever the configuration says by then.
 
+use crate::Signal;
 use crate::body::{Body, Share};
 use crate::ledger::{Account, Ledger};
 use crate::receipt::Claim;
@@ -136,6 +137,11 @@ impl Rules {
         &self.window
     }
 
+    /// Whether any route is open to records of this signal.
+    pub fn takes(&self, signal: Signal) -> bool {
+        self.plan.takes(signal)
+    }
+
     /// The account of records that no route wants.
     pub(crate) fn unrouted(&self) -> &Arc<Account> {
         &self.unrouted
@@ -151,14 +157,19 @@ impl Rules {
         }
     }
 
-    pub(crate) fn check_otlp(&self, body: &[u8], arrived: i64) -> Result<(Index, otlp::Layout), Malformed> {
+    pub(crate) fn check_otlp(
+        &self,
+        signal: Signal,
+        body: &[u8],
+        arrived: i64,
+    ) -> Result<(Index, otlp::Layout), Malformed> {
         // Records are seldom smaller; a list that has to grow is copied.
         let records = Vec::with_capacity(body.len() / TYPICAL_RECORD_BYTES + 1);
         let mut index = Index { records, ..Index::default() };
         let layout = otlp::check(
             body,
             &self.context(arrived, &self.window),
-            &mut Matcher::new(&self.plan),
+            &mut Matcher::of(signal, &self.plan),
             &mut index,
         )?;
         Ok((index, layout))
@@ -210,9 +221,9 @@ impl Rules {
         receiver: &str,
     ) -> Result<Index, Malformed> {
         let context = self.context(arrived, &self.window_again);
-        let (mut matcher, mut index) = (Matcher::new(&self.plan), Index::default());
+        let (mut matcher, mut index) = (Matcher::of(wire.signal(), &self.plan), Index::default());
         let format = match wire {
-            WireId::OtlpLogs => {
+            WireId::OtlpLogs | WireId::OtlpTraces | WireId::OtlpMetrics => {
                 otlp::check(body, &context, &mut matcher, &mut index)?;
                 return Ok(index);
             }

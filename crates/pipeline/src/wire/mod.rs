@@ -7,6 +7,7 @@ pub mod json;
 pub mod lumberjack;
 pub mod otlp;
 
+use crate::Signal;
 use crate::route::RouteSet;
 
 /// The deepest nesting of arrays and maps that any wire accepts, counted from the record's own object as 1.
@@ -24,6 +25,21 @@ pub enum WireId {
     JsonLines = 3,
     /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
     Bulk = 4,
+    /// `ExportTraceServiceRequest`, protobuf.
+    OtlpTraces = 6,
+    /// `ExportMetricsServiceRequest`, protobuf.
+    OtlpMetrics = 7,
+}
+
+impl WireId {
+    /// What its records are.
+    pub const fn signal(self) -> Signal {
+        match self {
+            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk => Signal::Logs,
+            Self::OtlpTraces => Signal::Traces,
+            Self::OtlpMetrics => Signal::Metrics,
+        }
+    }
 }
 
 /// Limits of one request, beyond the body's size, which the receiver has enforced before.
@@ -60,6 +76,8 @@ pub enum Malformed {
     Utf8 { offset: usize },
     #[error("nested too deep at byte {offset}")]
     TooDeep { offset: usize },
+    #[error("malformed OTLP in JSON: {what}")]
+    OtlpJson { what: String },
     #[error("duplicate key at byte {offset}")]
     DuplicateKey { offset: usize },
     #[error("record {record} is not a JSON object")]
@@ -127,8 +145,8 @@ pub struct ClientId {
     pub index: (u32, u32),
 }
 
-/// OTLP: where a resource and a scope are. A length of zero means absent.
-#[derive(Clone, Copy, Debug, Default)]
+/// OTLP: where a resource and a scope are, and of data points their metric. A length of zero means absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     /// Content of the `Resource` message.
     pub resource: (u32, u32),
@@ -137,6 +155,15 @@ pub struct Group {
     /// `ResourceLogs.schema_url` and `ScopeLogs.schema_url`.
     pub resource_schema_url: (u32, u32),
     pub scope_schema_url: (u32, u32),
+    /// Content of the `Metric` message, its data points among it.
+    pub metric: (u32, u32),
+}
+
+impl Group {
+    /// The same for all metrics of its scope.
+    pub fn without_metric(&self) -> Self {
+        Self { metric: (0, 0), ..*self }
+    }
 }
 
 /// JSON: at `at` (offset in the body), `remove` bytes give way to `with`.

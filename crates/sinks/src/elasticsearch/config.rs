@@ -45,8 +45,8 @@ pub struct Config {
     /// How long one request may take, answer included. Default `60s`, which is longer than a busy cluster takes for a
     /// bulk. A request that runs out of it is sent again.
     pub timeout: Period,
-    /// The index template that is installed at start.
-    pub template: Template,
+    /// The index templates that are installed at start.
+    pub template: Box<Template>,
     /// How records reach it: batches, concurrency, retries.
     pub delivery: DeliveryConfig,
 }
@@ -107,7 +107,12 @@ pub struct Template {
     pub name: String,
     /// Index names that it applies to, with `*`. Default `project-ai-*`. Change it together with the routes.
     pub patterns: Vec<String>,
-    /// Which template wins where several apply: the highest. Default 200, above those that ship with Elasticsearch.
+    /// Index names of traces, with `*`: they have a template of their own, `<name>-traces`. Default `project-ai-traces-*`; an empty list
+    /// installs none.
+    pub traces: Vec<String>,
+    /// Index names of metrics, in the same way: `<name>-metrics`. Default `project-ai-metrics-*`.
+    pub metrics: Vec<String>,
+    /// Which template wins where several apply: the highest; those of traces and metrics are one and two above. Default 200, above those that ship with Elasticsearch.
     pub priority: u32,
     /// How soon a stored document can be found. Default `30s`: refreshing is a large part of the cost of indexing. Shorter
     /// for those who watch searches live.
@@ -134,7 +139,7 @@ impl Default for Config {
             compression: Compression::default(),
             require_data_stream: false,
             timeout: Period::secs(60),
-            template: Template::default(),
+            template: Box::default(),
             delivery: DeliveryConfig::default(),
         }
     }
@@ -146,6 +151,8 @@ impl Default for Template {
             install: true,
             name: "forebay".to_owned(),
             patterns: vec!["project-ai-*".to_owned()],
+            traces: vec!["project-ai-traces-*".to_owned()],
+            metrics: vec!["project-ai-metrics-*".to_owned()],
             priority: 200,
             refresh_interval: Period::secs(30),
             shards: None,
@@ -181,13 +188,13 @@ impl Config {
             shape: BulkShape::new(self.op_type, self.ids, gzip),
             headers: bulk_headers(gzip),
             query,
-            template: self.template.clone(),
+            template: Template::clone(&self.template),
             payloads: Arc::new(AtomicU64::new(1)),
         }))
     }
 
     fn check_template(&self, faults: &mut Vec<Fault>) {
-        let Template { install, name, patterns, .. } = &self.template;
+        let Template { install, name, patterns, .. } = &*self.template;
         if !install {
             return;
         }
