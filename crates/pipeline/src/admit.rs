@@ -1,6 +1,7 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
 mod bulk;
+mod remote_write;
 
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
@@ -21,6 +22,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 pub use bulk::BulkItems;
+pub use remote_write::{Written, WrittenCounts};
 
 /// One request at the door.
 #[derive(Debug)]
@@ -390,6 +392,8 @@ pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
         + std::mem::size_of_val(index.records.as_slice())
         + std::mem::size_of_val(index.groups.as_slice())
         + std::mem::size_of_val(index.edits.as_slice())
+        + std::mem::size_of_val(index.series.as_slice())
+        + std::mem::size_of_val(index.symbols.as_slice())
         + std::mem::size_of_val(index.runs.as_slice())
 }
 

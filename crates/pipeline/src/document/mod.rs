@@ -9,14 +9,16 @@ mod group;
 mod log;
 mod member;
 mod names;
+mod sample;
 
 use crate::body::{Body, Share};
 use crate::time::TimestampWriter;
-use crate::wire::{WireId, json, otlp};
+use crate::wire::{WireId, json, otlp, remote_write};
 use attributes::Attributes;
 use draft::Draft;
 use group::{GroupText, Promoted};
 use log::LogDocument;
+use sample::SampleDocument;
 use std::fmt::Debug;
 
 pub(crate) use names::{is_taken, severity_name};
@@ -98,6 +100,12 @@ impl DocumentWriter {
                 document.finish()
             }
             WireId::Json | WireId::JsonLines | WireId::Bulk => self.splice(body, items, out, framing),
+            WireId::RemoteWrite1 | WireId::RemoteWrite2 => {
+                let mut document = SampleDocument::new(body, &mut self.scratch, out, framing);
+                let version = remote_write::Version::of(body.wire);
+                remote_write::walk(&body.bytes, version, &body.index, items, &mut document);
+                document.finish()
+            }
         }
     }
 

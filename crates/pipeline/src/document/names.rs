@@ -53,6 +53,36 @@ pub(crate) fn is_taken(name: &[u8]) -> bool {
     }
 }
 
+/// The same for a data point of a metric.
+pub(crate) fn is_taken_of_point(name: &[u8]) -> bool {
+    const FIXED: [&[u8]; 14] = [
+        b"@timestamp",
+        b"start_timestamp",
+        b"value",
+        b"count",
+        b"sum",
+        b"min",
+        b"max",
+        b"bucket_counts",
+        b"explicit_bounds",
+        b"scale",
+        b"zero_count",
+        b"zero_threshold",
+        b"quantile_values",
+        b"exemplars",
+    ];
+    // Also without a dot: a text and an object cannot share a name in one index.
+    const OBJECTS: [&[u8]; 6] = [b"metric", b"positive", b"negative", b"attributes", b"resource", b"scope"];
+    let is_inside = |object: &[u8]| match name.strip_prefix(object) {
+        Some(rest) => rest.is_empty() || rest[0] == b'.',
+        None => false,
+    };
+    name.is_empty()
+        || FIXED.contains(&name)
+        || METADATA.iter().any(|field| field.as_bytes() == name)
+        || OBJECTS.iter().any(|object| is_inside(object))
+}
+
 /// The prefix of a resource attribute of this name.
 pub(super) fn resource_prefix(name: &[u8]) -> &'static str {
     match name {
