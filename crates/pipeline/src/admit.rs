@@ -3,6 +3,7 @@
 mod bulk;
 mod remote_write;
 
+use crate::Signal;
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
 use crate::deliver::{Full, Handle, LagConfig, Permits};
@@ -207,22 +208,24 @@ impl Intake {
         }
     }
 
-    /// Admits an `ExportLogsServiceRequest`. Counts its records at `door`.
-    pub fn admit_otlp_logs(
+    /// Admits a request of OTLP of this signal. Counts its records at `door`.
+    pub fn admit_otlp(
         &self,
+        signal: Signal,
         mut request: Request,
         door: &Arc<Door>,
         ids: OtlpIds,
     ) -> Result<Admitted, Refusal> {
         let arrived = crate::time::now();
-        let (mut index, layout) = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?;
+        let (mut index, layout) =
+            unless_malformed(self.rules.check_otlp(signal, &request.bytes, arrived), door)?;
         if layout == otlp::Layout::Scattered {
             let records = index.records.len() as u64;
             drop(index);
             let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
             self.charge(&mut request.lease, most, records, door)?;
-            request.bytes = unless_malformed(otlp::normalize(&request.bytes), door)?.into();
-            index = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?.0;
+            request.bytes = unless_malformed(otlp::normalize(signal, &request.bytes), door)?.into();
+            index = unless_malformed(self.rules.check_otlp(signal, &request.bytes, arrived), door)?.0;
         }
         let ids = match ids {
             OtlpIds::Content
@@ -234,7 +237,12 @@ impl Intake {
             OtlpIds::None => Ids::None,
             OtlpIds::Content | OtlpIds::Minted => self.minted(),
         };
-        self.take(request, WireId::OtlpLogs, index, ids, arrived, door)
+        let wire = match signal {
+            Signal::Logs => WireId::OtlpLogs,
+            Signal::Traces => WireId::OtlpTraces,
+            Signal::Metrics => WireId::OtlpMetrics,
+        };
+        self.take(request, wire, index, ids, arrived, door)
     }
 
     /// Admits JSON records. Counts them at `door`.

@@ -190,7 +190,11 @@ impl GroupHashes<'_> {
             self.part(group.scope_schema_url),
         ];
         // Hashed once more, so that equal parts in different places do not cancel each other.
-        let hash = xxh3_128_with_secret(parts.map(u128::to_le_bytes).as_flattened(), &CONTENT_KEY);
+        let mut hash = xxh3_128_with_secret(parts.map(u128::to_le_bytes).as_flattened(), &CONTENT_KEY);
+        if group.metric.1 > 0 {
+            let metric = crate::wire::otlp::metric_identity(self.body, group.metric);
+            hash = twin(hash ^ xxh3_128_with_secret(&metric, &CONTENT_KEY), 1);
+        }
         self.of_group = Some((number, hash));
         hash
     }

@@ -1,9 +1,15 @@
-//! The vocabulary of a log record: values borrowed from the bytes they arrived in, and the visitor that receives them.
+//! The vocabulary of records (log records, spans, data points): values borrowed from the bytes they arrived in, and the visitor that receives them.
 //!
 //! There is no event tree. A wire walks its own bytes and pushes what it finds; a sink writes its own format as it is
 //! pushed to. Push, not pull, because a producer that owns its loop needs no cursor state that survives a call.
 
-use crate::wire::WireId;
+mod metric;
+mod span;
+
+use crate::wire::{WireId, otlp};
+
+pub use metric::{Buckets, MetricHead, PointHead};
+pub use span::SpanHead;
 
 /// Text that its wire has found to be UTF-8, as bytes: sinks copy it, and proving it to the type system once more would cost as
 /// much as the copy.
@@ -48,6 +54,7 @@ pub enum Value<'a> {
     Null,
     Bool(bool),
     Int(i64),
+    Unsigned(u64),
     Double(f64),
     /// Text as it reads, nothing escaped.
     Str(Text<'a>),
@@ -56,8 +63,35 @@ pub enum Value<'a> {
     /// JSON's second leak: a number as its digits, so that none is lost.
     Number(&'a str),
     Bytes(&'a [u8]),
+    /// Bytes that read as lower-case hexadecimal: an id.
+    Hex(&'a [u8]),
+    /// Nanoseconds since 1970, which read as RFC 3339.
+    Time(u64),
     Array(Nested<'a>),
     Map(Nested<'a>),
+    Part(Part<'a>),
+}
+
+/// A list or an object among the fixed fields of a span or a data point, that has not been walked yet.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    Otlp(otlp::Part<'a>),
+}
+
+impl<'a> Part<'a> {
+    /// Whether it is an object; else it is a list.
+    pub fn is_map(&self) -> bool {
+        match self {
+            Self::Otlp(part) => part.is_map(),
+        }
+    }
+
+    /// Pushes every member into `visitor`, with its name if it is an object.
+    pub fn walk(&self, visitor: &mut dyn NestedVisitor<'a>) {
+        match self {
+            Self::Otlp(part) => part.walk(visitor),
+        }
+    }
 }
 
 /// An array or a map that has not been walked yet: bytes of the wire it came by.
@@ -79,7 +113,9 @@ impl<'a> Nested<'a> {
     /// Pushes every member into `visitor`. Equal keys of a map are all pushed: the last one counts.
     pub fn walk(&self, is_map: bool, visitor: &mut dyn NestedVisitor<'a>) {
         match self.wire {
-            WireId::OtlpLogs => crate::wire::otlp::walk_nested(self.bytes, is_map, visitor),
+            WireId::OtlpLogs | WireId::OtlpTraces | WireId::OtlpMetrics => {
+                otlp::walk_nested(self.bytes, is_map, visitor);
+            }
             WireId::Json | WireId::JsonLines | WireId::Bulk => {
                 crate::wire::json::walk_nested(self.bytes, visitor);
             }
@@ -136,14 +172,14 @@ pub struct EntityRef<'a> {
     pub description_keys: Vec<Text<'a>>,
 }
 
-/// Receives log records. The order of calls is: `group` (whenever resource or scope change), then for its attributes
+/// Receives records of one kind, whose fixed fields are a `Head`: [`LogHead`], [`SpanHead`] or [`PointHead`]. The order of calls is: `group` (whenever resource or scope change), then for its attributes
 /// `resource_attribute`/`entity_ref`/`scope_attribute`, `group_end`; then for each record `attribute`..., `record`.
 ///
 /// Scopes share their resource: it is pushed with the first of them only, or a request of many scopes under a large resource would cost the
 /// product of both.
 ///
 /// A record's fixed fields come last, because on the wire some of them do, and one pass is enough then.
-pub trait LogVisitor<'a> {
+pub trait RecordVisitor<'a, Head> {
     /// A group begins. With `same_resource`, its resource and that one's schema URL are those of the group before: nothing of them is pushed,
     /// and `head` has nothing of them.
     fn group(&mut self, head: &GroupHead<'a>, same_resource: bool);
@@ -154,5 +190,5 @@ pub trait LogVisitor<'a> {
     fn attribute(&mut self, key: Text<'a>, value: Value<'a>);
     /// The record whose attributes came before; `item` is its number in its body's index. False stops the walk: the visitor has
     /// taken as much as it can hold.
-    fn record(&mut self, item: u32, head: &LogHead<'a>) -> bool;
+    fn record(&mut self, item: u32, head: &Head) -> bool;
 }

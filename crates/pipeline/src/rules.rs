@@ -157,14 +157,19 @@ impl Rules {
         }
     }
 
-    pub(crate) fn check_otlp(&self, body: &[u8], arrived: i64) -> Result<(Index, otlp::Layout), Malformed> {
+    pub(crate) fn check_otlp(
+        &self,
+        signal: Signal,
+        body: &[u8],
+        arrived: i64,
+    ) -> Result<(Index, otlp::Layout), Malformed> {
         // Records are seldom smaller; a list that has to grow is copied.
         let records = Vec::with_capacity(body.len() / TYPICAL_RECORD_BYTES + 1);
         let mut index = Index { records, ..Index::default() };
         let layout = otlp::check(
             body,
             &self.context(arrived, &self.window),
-            &mut Matcher::new(&self.plan),
+            &mut Matcher::of(signal, &self.plan),
             &mut index,
         )?;
         Ok((index, layout))
@@ -236,7 +241,7 @@ impl Rules {
         let context = self.context(arrived, &self.window_again);
         let (mut matcher, mut index) = (Matcher::of(wire.signal(), &self.plan), Index::default());
         let format = match wire {
-            WireId::OtlpLogs => {
+            WireId::OtlpLogs | WireId::OtlpTraces | WireId::OtlpMetrics => {
                 otlp::check(body, &context, &mut matcher, &mut index)?;
                 return Ok(index);
             }

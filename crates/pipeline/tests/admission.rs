@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
+use forebay_pipeline::Signal;
 use forebay_pipeline::admit::{Acknowledge, Intake, OtlpIds, Outlet, Refusal, Request};
 use forebay_pipeline::body::Share;
 use forebay_pipeline::budget::Budget;
@@ -202,7 +203,7 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
         let bytes = body(times);
         let lease = house.intake.budget().lease(bytes.len()).unwrap();
         let request = Request { bytes, lease, receiver: "otlp".into(), acknowledge: Acknowledge::Delivered };
-        let admitted = house.intake.admit_otlp_logs(request, &door, OtlpIds::Content).unwrap();
+        let admitted = house.intake.admit_otlp(Signal::Logs, request, &door, OtlpIds::Content).unwrap();
         assert_eq!(admitted.records, times.len() as u64);
         assert_eq!(admitted.answer.settled().await.unwrap().abandoned, 0);
     }
@@ -214,7 +215,7 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
         acknowledge: Acknowledge::Delivered,
     };
     assert!(matches!(
-        house.intake.admit_otlp_logs(request, &door, OtlpIds::Content),
+        house.intake.admit_otlp(Signal::Logs, request, &door, OtlpIds::Content),
         Err(Refusal::Malformed(_))
     ));
     assert_eq!((door.unread(), door.admitted()), (1, 5));

@@ -88,7 +88,7 @@ fn otlp_routes(plan: &Plan, request: &ExportLogsServiceRequest) -> Vec<Vec<usize
     with_context(|context| {
         let layout = otlp::check(&body, context, &mut Matcher::new(plan), &mut Index::default()).unwrap();
         if layout == otlp::Layout::Scattered {
-            body = otlp::normalize(&body).unwrap();
+            body = otlp::normalize(Signal::Logs, &body).unwrap();
         }
         let mut index = Index::default();
         let layout = otlp::check(&body, context, &mut Matcher::new(plan), &mut index).unwrap();

@@ -148,6 +148,8 @@ fn wire_name(wire: WireId) -> &'static str {
         WireId::Json => "json",
         WireId::JsonLines => "ndjson",
         WireId::Bulk => "bulk",
+        WireId::OtlpTraces => "otlp_traces",
+        WireId::OtlpMetrics => "otlp_metrics",
         WireId::RemoteWrite1 => "remote-write-1",
         WireId::RemoteWrite2 => "remote-write-2",
     }

@@ -8,6 +8,7 @@ use super::ports::Port;
 use super::tls::TlsConfig;
 use super::{OTLP_GRPC, OTLP_HTTP};
 use bytes::Bytes;
+use forebay_pipeline::Signal;
 use forebay_pipeline::admit::{Acknowledge, OtlpIds};
 use forebay_pipeline::units::{ByteSize, Period};
 use forebay_proto::collector::{ExportLogsPartialSuccess, ExportLogsServiceResponse};
@@ -16,14 +17,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// OTLP logs, over gRPC and over HTTP. Name at least one of the two.
+/// OTLP: logs, traces and metrics, over gRPC and over HTTP. What no route takes is answered as if it were not there. Name at least one of the two.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OtlpConfig {
     /// OTLP/gRPC, with the health service (`grpc.health.v1`) beside it. Without it nothing listens for gRPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grpc: Option<OtlpGrpcConfig>,
-    /// OTLP/HTTP with protobuf bodies: `POST /v1/logs`. Without it nothing listens for OTLP/HTTP.
+    /// OTLP/HTTP with protobuf bodies: `POST /v1/logs`, `/v1/traces`, `/v1/metrics`. Without it nothing listens for OTLP/HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<OtlpHttpConfig>,
     /// How records get the ids under which sinks store them. `content` recognises a client's retry and stores its records once;
@@ -139,7 +140,16 @@ impl OtlpConfig {
     }
 }
 
-/// The `ExportLogsServiceResponse`: empty if there is nothing to say, which is how full success looks on the wire.
+/// The one signal that OTLP has and nobody here reads.
+pub const PROFILES: &str = "profiles are not accepted here, only logs, traces and metrics";
+
+/// What a client is told that sends what no route takes.
+pub fn unrouted(signal: Signal) -> String {
+    let name = signal.name();
+    format!("{name} are not accepted here: no route has `signals: [{name}]`")
+}
+
+/// The `ExportLogsServiceResponse`, `ExportTraceServiceResponse` or `ExportMetricsServiceResponse`, which are written alike: empty if there is nothing to say, which is how full success looks on the wire.
 ///
 /// Rejected records are counted, so that the client does not send them again. Records in the dead letters are not rejected:
 /// a message alone is a warning (OTLP specification, "Partial Success").

@@ -12,6 +12,7 @@ use super::read::Chunks;
 use super::reply::Reply;
 use super::status;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use forebay_pipeline::Signal;
 use forebay_pipeline::admit::OtlpIds;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -24,14 +25,14 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::Service as _;
 
-const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
-const HEALTH: &str = "/grpc.health.v1.Health/";
-/// Services that OTLP has and this port has not yet.
-const LATER: [(&str, &str); 3] = [
-    ("/opentelemetry.proto.collector.trace.", "traces are not accepted here, only logs"),
-    ("/opentelemetry.proto.collector.metrics.", "metrics are not accepted here, only logs"),
-    ("/opentelemetry.proto.collector.profiles.", "profiles are not accepted here, only logs"),
+/// The method of each signal, by its number.
+const EXPORT: [&str; Signal::ALL.len()] = [
+    "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 ];
+const PROFILES: &str = "/opentelemetry.proto.collector.profiles.";
+const HEALTH: &str = "/grpc.health.v1.Health/";
 /// The largest question to the health service, in bytes: a service's name.
 const MAX_HEALTH_BYTES: usize = 4 << 10;
 /// The flag that says whether a message is compressed, and its length.
@@ -86,9 +87,9 @@ impl Handler for OtlpGrpc {
             return self.tell_health(request).await.unwrap_or_else(|fault| failure(&fault));
         }
         let mut visit = self.endpoint.visit(caller.as_deref());
-        let outcome = match request.uri().path() {
-            EXPORT => self.export(request, &mut visit).await,
-            path => Err(unknown(path)),
+        let outcome = match self.signal(request.uri().path()) {
+            Ok(signal) => self.export(signal, request, &mut visit).await,
+            Err(fault) => Err(fault),
         };
         visit.close(&outcome);
         match outcome {
@@ -108,7 +109,23 @@ impl OtlpGrpc {
         Ok(response.map(|body| Reply::Health { body, room: None }))
     }
 
-    async fn export<B>(&self, request: Request<B>, visit: &mut Visit<'_>) -> Result<Taken, Fault>
+    /// What the method with this path takes.
+    fn signal(&self, path: &str) -> Result<Signal, Fault> {
+        let Some(signal) = Signal::ALL.into_iter().find(|signal| EXPORT[*signal as usize] == path) else {
+            return Err(unknown(path));
+        };
+        match self.endpoint.intake.rules().takes(signal) {
+            true => Ok(signal),
+            false => Err(Fault::new(Kind::Unknown, otlp::unrouted(signal))),
+        }
+    }
+
+    async fn export<B>(
+        &self,
+        signal: Signal,
+        request: Request<B>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Taken, Fault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -120,7 +137,7 @@ impl OtlpGrpc {
         self.endpoint.door.count_bytes(chunks.received());
         let message = self.endpoint.request(read?);
         visit.counted();
-        let admitted = self.endpoint.intake.admit_otlp_logs(message, &self.endpoint.door, self.ids)?;
+        let admitted = self.endpoint.intake.admit_otlp(signal, message, &self.endpoint.door, self.ids)?;
         self.endpoint.settle(admitted, deadline).await
     }
 
@@ -164,8 +181,10 @@ fn no_grpc() -> Response<Reply> {
 }
 
 fn unknown(path: &str) -> Fault {
-    let reason = LATER.iter().find(|(service, _)| path.starts_with(service)).map(|(_, reason)| *reason);
-    Fault::new(Kind::Unknown, reason.map_or_else(|| format!("unknown method {path}"), str::to_owned))
+    match path.starts_with(PROFILES) {
+        true => Fault::new(Kind::Unknown, otlp::PROFILES),
+        false => Fault::new(Kind::Unknown, format!("unknown method {path}")),
+    }
 }
 
 /// The coding of compressed messages; `None` if the client names none, or says that it does not compress.

@@ -10,13 +10,15 @@ use super::otlp;
 use super::reply::{Reply, http as answer, http_fault};
 use super::status;
 use bytes::Bytes;
+use forebay_pipeline::Signal;
 use forebay_pipeline::admit::OtlpIds;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 
-const LOGS: &str = "/v1/logs";
+/// The path of each signal, by its number.
+const PATHS: [&str; Signal::ALL.len()] = ["/v1/logs", "/v1/traces", "/v1/metrics"];
 const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 
@@ -62,13 +64,21 @@ impl OtlpHttp {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let coding = accept(request.method(), request.uri().path(), request.headers());
-        let coding = coding.map_err(|fault| fault.unread(&request))?;
+        let (signal, coding) = self.accept(&request).map_err(|fault| fault.unread(&request))?;
         let payload = self.endpoint.read(request, coding).await?;
         visit.counted();
         let message = self.endpoint.request(payload);
-        let admitted = self.endpoint.intake.admit_otlp_logs(message, &self.endpoint.door, self.ids)?;
+        let admitted = self.endpoint.intake.admit_otlp(signal, message, &self.endpoint.door, self.ids)?;
         self.endpoint.settle(admitted, None).await
+    }
+
+    /// Everything that can be said before the body is read.
+    fn accept<B>(&self, request: &Request<B>) -> Result<(Signal, Coding), Fault> {
+        let signal = signal_at(request.uri().path())?;
+        if !self.endpoint.intake.rules().takes(signal) {
+            return Err(Fault::new(Kind::Unknown, otlp::unrouted(signal)));
+        }
+        Ok((signal, accept(request.method(), request.headers())?))
     }
 }
 
@@ -84,16 +94,19 @@ fn failure(fault: &Fault, wants_json: bool) -> Response<Reply> {
     }
 }
 
-/// Everything that can be said before the body is read.
-fn accept(method: &Method, path: &str, headers: &HeaderMap) -> Result<Coding, Fault> {
-    match path {
-        LOGS => {}
-        "/v1/traces" => return Err(Fault::new(Kind::Unknown, "traces are not accepted here, only logs")),
-        "/v1/metrics" => return Err(Fault::new(Kind::Unknown, "metrics are not accepted here, only logs")),
-        _ => return Err(Fault::new(Kind::Unknown, "nothing is here: logs go to /v1/logs")),
-    }
+/// What is taken at this path.
+fn signal_at(path: &str) -> Result<Signal, Fault> {
+    let found = Signal::ALL.into_iter().find(|signal| PATHS[*signal as usize] == path);
+    found.ok_or_else(|| match path.starts_with("/v1development/profiles") {
+        true => Fault::new(Kind::Unknown, otlp::PROFILES),
+        false => Fault::new(Kind::Unknown, format!("nothing is here: OTLP goes to {}", PATHS.join(", "))),
+    })
+}
+
+/// What the head says of the body.
+fn accept(method: &Method, headers: &HeaderMap) -> Result<Coding, Fault> {
     if method != Method::POST {
-        return Err(Fault::new(Kind::Method, "logs are sent with POST"));
+        return Err(Fault::new(Kind::Method, "OTLP is sent with POST"));
     }
     let media_type = media_type(headers);
     if media_type.eq_ignore_ascii_case(JSON.as_bytes()) {
@@ -118,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_a_request_for_logs_is_refused_by_its_head() {
+    fn what_is_no_request_of_otlp_is_refused_by_its_head() {
         let head = |media_type: &'static str, coding: &'static str| {
             HeaderMap::from_iter([
                 (CONTENT_TYPE, HeaderValue::from_static(media_type)),
@@ -126,7 +139,7 @@ mod tests {
             ])
         };
         let good = head("Application/X-Protobuf; charset=x", "GZIP");
-        assert_eq!(accept(&Method::POST, LOGS, &good).unwrap(), Coding::Gzip);
+        assert_eq!(accept(&Method::POST, &good).unwrap(), Coding::Gzip);
         let several = |codings: &[&'static str]| {
             let mut headers = head(PROTOBUF, codings[0]);
             for coding in &codings[1..] {
@@ -134,27 +147,24 @@ mod tests {
             }
             headers
         };
-        let plain = accept(&Method::POST, LOGS, &several(&["identity", "", "identity"])).unwrap();
+        let plain = accept(&Method::POST, &several(&["identity", "", "identity"])).unwrap();
         assert_eq!(plain, Coding::Identity, "to change nothing may be said often");
         let cases = [
-            (Method::POST, LOGS, several(&["gzip", "gzip"]), Kind::Encoding),
-            (Method::POST, LOGS, several(&["identity", "gzip"]), Kind::Encoding),
-            (Method::POST, "/v1/traces", good.clone(), Kind::Unknown),
-            (Method::GET, "/v1/metrics", good.clone(), Kind::Unknown),
-            (Method::POST, "/v1/logs/", good.clone(), Kind::Unknown),
-            (Method::PUT, LOGS, good, Kind::Method),
-            (Method::POST, LOGS, head(JSON, "gzip"), Kind::MediaType),
-            (Method::POST, LOGS, head("text/plain", "gzip"), Kind::MediaType),
-            (Method::POST, LOGS, HeaderMap::new(), Kind::MediaType),
-            (Method::POST, LOGS, head(PROTOBUF, "br"), Kind::Encoding),
-            (Method::POST, LOGS, head(PROTOBUF, "gzip, gzip"), Kind::Encoding),
+            (Method::POST, several(&["gzip", "gzip"]), Kind::Encoding),
+            (Method::POST, several(&["identity", "gzip"]), Kind::Encoding),
+            (Method::PUT, good, Kind::Method),
+            (Method::POST, head(JSON, "gzip"), Kind::MediaType),
+            (Method::POST, head("text/plain", "gzip"), Kind::MediaType),
+            (Method::POST, HeaderMap::new(), Kind::MediaType),
+            (Method::POST, head(PROTOBUF, "br"), Kind::Encoding),
+            (Method::POST, head(PROTOBUF, "gzip, gzip"), Kind::Encoding),
         ];
-        for (method, path, headers, kind) in cases {
-            assert_eq!(
-                accept(&method, path, &headers).unwrap_err().kind,
-                kind,
-                "{method} {path} {headers:?}"
-            );
+        for (method, headers, kind) in cases {
+            assert_eq!(accept(&method, &headers).unwrap_err().kind, kind, "{method} {headers:?}");
+        }
+        assert_eq!(Signal::ALL.map(|signal| signal_at(PATHS[signal as usize]).unwrap()), Signal::ALL);
+        for path in ["/", "/v1/logs/", "/v1/trace", "/v1development/profiles"] {
+            assert_eq!(signal_at(path).unwrap_err().kind, Kind::Unknown, "{path}");
         }
     }
 }

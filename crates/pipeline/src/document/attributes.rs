@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::member::{Slots, tag_of, write_name, write_value};
 use super::names::{ATTRIBUTES, is_taken};
+use crate::Signal;
 use crate::chunk::{CHUNK, Chunk, agreement, chunk_at, first};
 use crate::record::{Key, Text, Value};
 
@@ -16,6 +17,8 @@ pub(super) struct Attributes {
     taken: [u64; Self::PLACES / 64],
     /// Two names fell on one place, so they may be the same.
     doubtful: bool,
+    /// Whose documents are written: each signal has names of its own.
+    signal: Signal,
 }
 
 /// A name as it is rendered.
@@ -60,12 +63,21 @@ impl Default for Attributes {
             slots: Slots::default(),
             taken: [0; Self::PLACES / 64],
             doubtful: false,
+            signal: Signal::Logs,
         }
     }
 }
 
 impl Attributes {
     const PLACES: usize = 128;
+
+    /// From here on documents are of this signal.
+    pub(super) fn serve(&mut self, signal: Signal) {
+        if self.signal != signal {
+            self.signal = signal;
+            self.names.fill(Name::NONE);
+        }
+    }
 
     /// A new record begins.
     pub(super) fn begin(&mut self) {
@@ -120,7 +132,7 @@ impl Attributes {
     #[inline(never)]
     fn render(&mut self, key: &[u8], place: usize, out: &mut Draft) {
         let start = out.len();
-        let prefix = if is_taken(key) { ATTRIBUTES } else { "" };
+        let prefix = if is_taken(self.signal, key) { ATTRIBUTES } else { "" };
         write_name(prefix, Key::Plain(Text::checked(key)), out);
         if let Some(name) = Name::new(key, &out.as_slice()[start..]) {
             self.names[place] = name;

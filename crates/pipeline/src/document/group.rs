@@ -3,7 +3,8 @@
 use super::attributes::Attributes;
 use super::draft::Draft;
 use super::member::{Slots, tag_of, write_int, write_member, write_name};
-use super::names::{resource_prefix, scope_prefix};
+use super::names::{is_taken, resource_prefix, scope_prefix};
+use crate::Signal;
 use crate::record::{EntityRef, GroupHead, Key, Text, Value};
 
 /// A resource attribute that is wanted at top level too.
@@ -55,6 +56,8 @@ impl Members {
 /// The text of one group.
 #[derive(Clone, Debug)]
 pub(super) struct GroupText {
+    /// Whose documents are written.
+    signal: Signal,
     promoted: Vec<Promoted>,
     /// `,"name":"<scope name>"`, or nothing.
     pub(super) name: Draft,
@@ -72,6 +75,7 @@ pub(super) struct GroupText {
 impl GroupText {
     pub(super) fn new(promoted: Vec<Promoted>) -> Self {
         Self {
+            signal: Signal::Logs,
             promoted,
             name: Draft::default(),
             resource: Members::default(),
@@ -82,6 +86,11 @@ impl GroupText {
             tail: Vec::new(),
             resource_tail: 0,
         }
+    }
+
+    /// From here on documents are of this signal.
+    pub(super) fn serve(&mut self, signal: Signal) {
+        self.signal = signal;
     }
 
     /// A new group: forgets the last one, but for a resource that is the same.
@@ -118,7 +127,8 @@ impl GroupText {
 
     pub(super) fn resource_attribute(&mut self, key: Text<'_>, value: Value<'_>) {
         self.resource.push(resource_prefix(key.as_bytes()), key, value);
-        for promoted in self.promoted.iter_mut().filter(|promoted| promoted.is(key.as_bytes())) {
+        let named = self.promoted.iter_mut().filter(|promoted| promoted.is(key.as_bytes()));
+        for promoted in named.filter(|_| !is_taken(self.signal, key.as_bytes())) {
             promoted.text.clear();
             write_member("", Key::Plain(key), value, &mut Slots::default(), &mut promoted.text);
         }

@@ -4,8 +4,10 @@
 //! again, and the comma of the first becomes the opening bracket.
 
 use super::draft::Draft;
+use super::timestamp::write_time;
 use crate::digits::{EIGHT_DIGITS, digits};
-use crate::record::{Key, Nested, NestedVisitor, Value};
+use crate::record::{Key, NestedVisitor, Value};
+use crate::time::TimestampWriter;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -133,6 +135,7 @@ pub(super) fn write_value(value: Value<'_>, slots: &mut Slots, out: &mut Draft) 
         Value::Bool(true) => out.literal(b"true"),
         Value::Bool(false) => out.literal(b"false"),
         Value::Int(number) => write_int(number, out),
+        Value::Unsigned(number) => out.extend(itoa::Buffer::new().format(number).as_bytes()),
         Value::Double(number) => write_double(number, out),
         Value::Str(text) => out.string(text.as_bytes()),
         Value::Escaped(text) => {
@@ -142,8 +145,15 @@ pub(super) fn write_value(value: Value<'_>, slots: &mut Slots, out: &mut Draft) 
         }
         Value::Number(digits) => out.extend(digits.as_bytes()),
         Value::Bytes(bytes) => write_base64(bytes, out),
-        Value::Array(nested) => write_nested(nested, false, slots, out),
-        Value::Map(nested) => write_nested(nested, true, slots, out),
+        Value::Hex(bytes) => {
+            out.push(b'"');
+            out.hex(bytes);
+            out.push(b'"');
+        }
+        Value::Time(nanos) => write_time(b"\"", nanos, &mut TimestampWriter::default(), out),
+        Value::Array(nested) => write_nested(false, |visitor| nested.walk(false, visitor), slots, out),
+        Value::Map(nested) => write_nested(true, |visitor| nested.walk(true, visitor), slots, out),
+        Value::Part(part) => write_nested(part.is_map(), |visitor| part.walk(visitor), slots, out),
     }
 }
 
@@ -187,11 +197,17 @@ fn write_base64(bytes: &[u8], out: &mut Draft) {
     out.push(b'"');
 }
 
-fn write_nested(nested: Nested<'_>, is_map: bool, slots: &mut Slots, out: &mut Draft) {
+/// Appends the array or object whose members `walk` pushes.
+fn write_nested<'a>(
+    is_map: bool,
+    walk: impl FnOnce(&mut dyn NestedVisitor<'a>),
+    slots: &mut Slots,
+    out: &mut Draft,
+) {
     let (open, close) = if is_map { (b'{', b'}') } else { (b'[', b']') };
     let start = out.len();
     let base = slots.0.len();
-    nested.walk(is_map, &mut NestedWriter { slots, out });
+    walk(&mut NestedWriter { slots, out });
     slots.drop_duplicates(base, out);
     slots.0.truncate(base);
     out.put(start, open);

@@ -8,8 +8,12 @@ mod draft;
 mod group;
 mod log;
 mod member;
+mod metric;
 mod names;
+mod record;
 mod sample;
+mod span;
+mod timestamp;
 
 use crate::body::{Body, Share};
 use crate::time::TimestampWriter;
@@ -17,11 +21,13 @@ use crate::wire::{WireId, json, otlp, remote_write};
 use attributes::Attributes;
 use draft::Draft;
 use group::{GroupText, Promoted};
-use log::LogDocument;
+use record::RecordDocument;
 use sample::SampleDocument;
 use std::fmt::Debug;
 
+pub(crate) use metric::point_fields;
 pub(crate) use names::{is_taken, severity_name};
+pub(crate) use span::span_fields;
 
 /// What a sink puts around each document.
 pub trait Framing: Debug {
@@ -52,11 +58,11 @@ struct Scratch {
 }
 
 impl DocumentWriter {
-    /// `promote` names the resource attributes that also appear at top level, in this order.
+    /// `promote` names the resource attributes that also appear at top level, in this order, where their names are free.
     pub fn new(promote: &[String]) -> Self {
         let mut promoted: Vec<Promoted> = Vec::new();
         for name in promote {
-            if !names::is_taken(name.as_bytes()) && !promoted.iter().any(|other| other.is(name.as_bytes())) {
+            if !promoted.iter().any(|other| other.is(name.as_bytes())) {
                 promoted.push(Promoted::new(name));
             }
         }
@@ -95,8 +101,18 @@ impl DocumentWriter {
     ) -> u32 {
         match body.wire {
             WireId::OtlpLogs => {
-                let mut document = LogDocument::new(body, &mut self.scratch, out, framing);
+                let mut document = RecordDocument::new(body, &mut self.scratch, out, framing);
                 otlp::walk_logs(&body.bytes, &body.index, items, &mut document);
+                document.finish()
+            }
+            WireId::OtlpTraces => {
+                let mut document = RecordDocument::new(body, &mut self.scratch, out, framing);
+                otlp::walk_spans(&body.bytes, &body.index, items, &mut document);
+                document.finish()
+            }
+            WireId::OtlpMetrics => {
+                let mut document = RecordDocument::new(body, &mut self.scratch, out, framing);
+                otlp::walk_points(&body.bytes, &body.index, items, &mut document);
                 document.finish()
             }
             WireId::Json | WireId::JsonLines | WireId::Bulk => self.splice(body, items, out, framing),

@@ -1,11 +1,56 @@
 //! Names: which fields of the document are taken, and what severity numbers are called.
 
+use crate::Signal;
+
 /// Where an attribute goes whose name is taken.
 pub(super) const ATTRIBUTES: &str = "attributes.";
 pub(super) const RESOURCE: &str = "resource.";
 pub(super) const RESOURCE_ATTRIBUTES: &str = "resource.attributes.";
 pub(super) const SCOPE: &str = "scope.";
 pub(super) const SCOPE_ATTRIBUTES: &str = "scope.attributes.";
+
+/// The fixed fields of a span's document.
+const OF_SPANS: [&str; 17] = [
+    "end_timestamp",
+    "duration",
+    "trace_id",
+    "span_id",
+    "parent_span_id",
+    "trace_state",
+    "name",
+    "kind",
+    "status.code",
+    "status.message",
+    "flags",
+    "events",
+    "links",
+    "dropped_attributes_count",
+    "dropped_events_count",
+    "dropped_links_count",
+    "@timestamp",
+];
+/// The fixed fields of a data point's document, beside those that begin with [`METRIC`].
+const OF_POINTS: [&str; 18] = [
+    "start_timestamp",
+    "value",
+    "count",
+    "sum",
+    "min",
+    "max",
+    "bucket_counts",
+    "explicit_bounds",
+    "scale",
+    "zero_count",
+    "zero_threshold",
+    "positive.offset",
+    "positive.bucket_counts",
+    "negative.offset",
+    "negative.bucket_counts",
+    "quantile_values",
+    "exemplars",
+    "@timestamp",
+];
+const METRIC: &str = "metric.";
 
 /// Metadata fields of Elasticsearch, which refuses them inside a document or answers searches for them itself.
 const METADATA: [&str; 19] = [
@@ -31,9 +76,27 @@ const METADATA: [&str; 19] = [
 ];
 
 /// Whether a record attribute of this name would meet a field of another source.
-///
+pub(crate) fn is_taken(signal: Signal, name: &[u8]) -> bool {
+    let is_in = |fields: &[&str]| fields.iter().any(|field| field.as_bytes() == name);
+    match signal {
+        Signal::Logs => is_taken_in_logs(name),
+        Signal::Traces => is_taken_anywhere(name) || is_in(&OF_SPANS),
+        Signal::Metrics => {
+            is_taken_anywhere(name) || is_in(&OF_POINTS) || name.starts_with(METRIC.as_bytes())
+        }
+    }
+}
+
+/// Whether documents of every signal have this field, or may have it.
+fn is_taken_anywhere(name: &[u8]) -> bool {
+    let prefixes = [ATTRIBUTES, RESOURCE, SCOPE];
+    name.is_empty()
+        || prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+        || METADATA.iter().any(|field| field.as_bytes() == name)
+}
+
 /// The first byte decides for nearly every name, so that no more than two comparisons are made.
-pub(crate) fn is_taken(name: &[u8]) -> bool {
+fn is_taken_in_logs(name: &[u8]) -> bool {
     let Some(first) = name.first() else { return true };
     match first {
         b'@' => name == b"@timestamp",
@@ -51,36 +114,6 @@ pub(crate) fn is_taken(name: &[u8]) -> bool {
         b't' => matches!(name, b"trace_id" | b"trace_flags"),
         _ => false,
     }
-}
-
-/// The same for a data point of a metric.
-pub(crate) fn is_taken_of_point(name: &[u8]) -> bool {
-    const FIXED: [&[u8]; 14] = [
-        b"@timestamp",
-        b"start_timestamp",
-        b"value",
-        b"count",
-        b"sum",
-        b"min",
-        b"max",
-        b"bucket_counts",
-        b"explicit_bounds",
-        b"scale",
-        b"zero_count",
-        b"zero_threshold",
-        b"quantile_values",
-        b"exemplars",
-    ];
-    // Also without a dot: a text and an object cannot share a name in one index.
-    const OBJECTS: [&[u8]; 6] = [b"metric", b"positive", b"negative", b"attributes", b"resource", b"scope"];
-    let is_inside = |object: &[u8]| match name.strip_prefix(object) {
-        Some(rest) => rest.is_empty() || rest[0] == b'.',
-        None => false,
-    };
-    name.is_empty()
-        || FIXED.contains(&name)
-        || METADATA.iter().any(|field| field.as_bytes() == name)
-        || OBJECTS.iter().any(|object| is_inside(object))
 }
 
 /// The prefix of a resource attribute of this name.
@@ -121,12 +154,12 @@ mod tests {
         let fixed = "@timestamp observed_timestamp level severity_number message body name trace_id span_id \
                      trace_flags event_name dropped_attributes_count";
         for name in fixed.split(' ').chain(METADATA).chain(["", "resource.", "scope.x", "attributes.a"]) {
-            assert!(is_taken(name.as_bytes()), "{name}");
+            assert!(is_taken(Signal::Logs, name.as_bytes()), "{name}");
         }
         for name in
             ["levels", "resource", "_ids", "Level", "severity", "component", "http.method", "scope", "é"]
         {
-            assert!(!is_taken(name.as_bytes()), "{name}");
+            assert!(!is_taken(Signal::Logs, name.as_bytes()), "{name}");
         }
     }
 

@@ -3,8 +3,9 @@
 use super::draft::Draft;
 use super::group::write_text;
 use super::member::{Slots, write_double, write_int, write_member};
-use super::names::{ATTRIBUTES, is_taken_of_point};
+use super::names::{ATTRIBUTES, is_taken};
 use super::{Framing, Scratch};
+use crate::Signal;
 use crate::body::Body;
 use crate::record::{Key, Text, Value};
 use crate::time::TimestampWriter;
@@ -112,8 +113,17 @@ fn write_kind(kind: MetricType, out: &mut Draft) {
     }
 }
 
+/// Names that cannot be a label's, because they are objects: a text and an object cannot share a name in one index.
+const OBJECTS: [&[u8]; 6] = [b"metric", b"positive", b"negative", b"attributes", b"resource", b"scope"];
+
 fn write_label(name: Text<'_>, value: Text<'_>, slots: &mut Slots, out: &mut Draft) {
-    let prefix = if is_taken_of_point(name.as_bytes()) { ATTRIBUTES } else { "" };
+    let is_inside = |object: &[u8]| match name.as_bytes().strip_prefix(object) {
+        Some(rest) => rest.first().is_none_or(|next| *next == b'.'),
+        None => false,
+    };
+    let is_free =
+        !is_taken(Signal::Metrics, name.as_bytes()) && !OBJECTS.iter().any(|object| is_inside(object));
+    let prefix = if is_free { "" } else { ATTRIBUTES };
     write_member(prefix, Key::Plain(name), Value::Str(value), slots, out);
 }
 

@@ -255,6 +255,8 @@ fn wire_of(number: u8) -> Option<WireId> {
         WireId::Json,
         WireId::JsonLines,
         WireId::Bulk,
+        WireId::OtlpTraces,
+        WireId::OtlpMetrics,
         WireId::RemoteWrite1,
         WireId::RemoteWrite2,
     ]

@@ -3,6 +3,7 @@
 //! Routes name fields as they stand in the document (`docs/document-model.md`). This table turns such a name into the keys to
 //! watch for in each place that it can come from: dotted as written, or nested at any of its dots.
 
+use crate::Signal;
 use crate::document::is_taken;
 use std::collections::HashMap;
 
@@ -26,6 +27,10 @@ pub(super) struct Watched {
 }
 
 impl KeySet {
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// A quick no: false when no key can be this one.
     #[inline]
     pub(super) fn may_hold(&self, len: usize) -> bool {
@@ -64,6 +69,8 @@ pub(super) enum Fixed {
     TraceFlags,
     EventName,
     DroppedAttributes,
+    /// The scope's name in a log record, which has it from the logger.
+    Logger,
     ScopeName,
     ScopeVersion,
     ScopeSchemaUrl,
@@ -77,10 +84,19 @@ pub(super) enum Fixed {
 pub(super) struct FieldTable {
     slots: HashMap<String, usize>,
     promote: Vec<String>,
+    /// Where the fields are found in each signal's records, by its number.
+    of: [Places; Signal::ALL.len()],
+}
+
+/// Where the fields are found in the records of one signal.
+#[derive(Debug, Default)]
+pub(super) struct Places {
     pub json: KeySet,
     pub record: KeySet,
     pub resource: KeySet,
     pub scope: KeySet,
+    /// Fixed fields of spans and data points, by their names in the document.
+    pub head: KeySet,
     /// Slots of fixed fields; of `body` also the rest of a path inside it.
     pub fixed: Vec<(Fixed, usize, Vec<Box<str>>)>,
 }
@@ -96,6 +112,11 @@ impl FieldTable {
         Self { promote: promote.to_vec(), ..Self::default() }
     }
 
+    /// Where the fields are found in records of this signal.
+    pub(super) fn of(&self, signal: Signal) -> &Places {
+        &self.of[signal as usize]
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }
@@ -105,7 +126,7 @@ impl FieldTable {
         if field.is_empty() {
             return Err("a field needs a name".to_owned());
         }
-        if matches!(field, "@timestamp" | "observed_timestamp") {
+        if matches!(field, "@timestamp" | "observed_timestamp" | "start_timestamp" | "end_timestamp") {
             return Err("records cannot be routed by their time".to_owned());
         }
         if let Some(slot) = self.slots.get(field) {
@@ -113,11 +134,16 @@ impl FieldTable {
         }
         let slot = self.slots.len();
         self.slots.insert(field.to_owned(), slot);
-        self.watch_json(field, slot);
-        self.watch_otlp(field, slot);
+        for signal in Signal::ALL {
+            let places = &mut self.of[signal as usize];
+            places.watch_json(field, slot);
+            places.watch_otlp(signal, field, slot, &self.promote);
+        }
         Ok(slot)
     }
+}
 
+impl Places {
     fn watch_json(&mut self, field: &str, slot: usize) {
         if field == "level" {
             for (i, source) in JSON_LEVELS.iter().enumerate() {
@@ -129,48 +155,61 @@ impl FieldTable {
         }
     }
 
-    fn watch_otlp(&mut self, field: &str, slot: usize) {
-        if let Some(fixed) = fixed(field) {
+    fn watch_otlp(&mut self, signal: Signal, field: &str, slot: usize, promote: &[String]) {
+        let is_log = signal == Signal::Logs;
+        if let Some(fixed) = shared(field).or_else(|| fixed(field).filter(|_| is_log)) {
             self.fixed.push((fixed, slot, Vec::new()));
-        } else if let Some(rest) = field.strip_prefix("body.") {
+        } else if let Some(rest) = field.strip_prefix("body.").filter(|_| is_log) {
             self.fixed.push((Fixed::Body, slot, vec![rest.into()]));
         } else if let Some(rest) = field.strip_prefix("resource.") {
             self.resource.watch(rest.strip_prefix("attributes.").unwrap_or(rest), slot, OWN);
         } else if let Some(rest) = field.strip_prefix("scope.") {
             self.scope.watch(rest.strip_prefix("attributes.").unwrap_or(rest), slot, OWN);
-        } else if let Some(rest) = field.strip_prefix("attributes.").filter(|rest| is_taken(rest.as_bytes()))
+        } else if let Some(rest) =
+            field.strip_prefix("attributes.").filter(|rest| is_taken(signal, rest.as_bytes()))
         {
             self.record.watch(rest, slot, OWN);
+        } else if !is_log && is_taken(signal, field.as_bytes()) {
+            self.head.watch(field, slot, OWN);
         } else {
             self.record.watch(field, slot, OWN);
-            self.promoted(field, slot);
+            self.promoted(signal, field, slot, promote);
         }
     }
 
     /// The field may also be lent by the resource, whole or inside of a promoted map.
-    fn promoted(&mut self, field: &str, slot: usize) {
+    fn promoted(&mut self, signal: Signal, field: &str, slot: usize, promote: &[String]) {
         let whole = std::iter::once((field, ""));
         let splits = field.match_indices('.').map(|(dot, _)| (&field[..dot], &field[dot + 1..]));
         for (key, rest) in whole.chain(splits) {
-            if self.promote.iter().any(|name| name == key) && !is_taken(key.as_bytes()) {
+            if promote.iter().any(|name| name == key) && !is_taken(signal, key.as_bytes()) {
                 self.resource.add(key, slot, rest, PROMOTED + key.len() as u32);
             }
         }
     }
 }
 
+/// A fixed field of a log record.
 fn fixed(field: &str) -> Option<Fixed> {
     Some(match field {
         "level" => Fixed::Level,
         "severity_number" => Fixed::SeverityNumber,
         "message" => Fixed::Message,
         "body" => Fixed::Body,
-        "name" | "scope.name" => Fixed::ScopeName,
+        "name" => Fixed::Logger,
         "trace_id" => Fixed::TraceId,
         "span_id" => Fixed::SpanId,
         "trace_flags" => Fixed::TraceFlags,
         "event_name" => Fixed::EventName,
         "dropped_attributes_count" => Fixed::DroppedAttributes,
+        _ => return None,
+    })
+}
+
+/// A fixed field of resource or scope, which all records of OTLP have.
+fn shared(field: &str) -> Option<Fixed> {
+    Some(match field {
+        "scope.name" => Fixed::ScopeName,
         "scope.version" => Fixed::ScopeVersion,
         "scope.schema_url" => Fixed::ScopeSchemaUrl,
         "scope.dropped_attributes_count" => Fixed::ScopeDroppedAttributes,

@@ -1,16 +1,17 @@
 //! Collects the routing fields of one record after the other and decides where each goes.
 
 use super::RouteSet;
-use super::fields::{Fixed, Watched};
+use super::fields::{Fixed, Places, Watched};
 use super::plan::Plan;
 use crate::Signal;
 use crate::document::severity_name;
-use crate::record::{Key, LogHead, Nested, NestedVisitor, Text, Value};
+use crate::record::{Key, LogHead, NestedVisitor, Text, Value};
 
 /// The fields seen so far. One matcher serves one body; nothing is allocated per record.
 #[derive(Debug)]
 pub struct Matcher<'p, 'b> {
     plan: &'p Plan,
+    fields: &'p Places,
     signal: Signal,
     /// What resource and scope give to every record of the group.
     resource: Vec<Slot<'b>>,
@@ -40,7 +41,22 @@ impl<'p, 'b> Matcher<'p, 'b> {
     /// A matcher for one body of this signal.
     pub fn of(signal: Signal, plan: &'p Plan) -> Self {
         let slots = || vec![EMPTY; plan.fields.len()];
-        Self { plan, signal, resource: slots(), group: slots(), record: slots(), touched: false, of_group: None }
+        let fields = plan.fields.of(signal);
+        Self {
+            plan,
+            fields,
+            signal,
+            resource: slots(),
+            group: slots(),
+            record: slots(),
+            touched: false,
+            of_group: None,
+        }
+    }
+
+    /// What the records are.
+    pub fn signal(&self) -> Signal {
+        self.signal
     }
 
     /// A JSON record begins.
@@ -52,12 +68,12 @@ impl<'p, 'b> Matcher<'p, 'b> {
     /// Whether a top-level member with this raw key is worth handing over. Not for escaped keys: one may be any key.
     #[inline]
     pub fn wants_json(&self, key: &[u8]) -> bool {
-        self.plan.fields.json.may_hold(key.len())
+        self.fields.json.may_hold(key.len())
     }
 
     /// Whether a route looks at `@metadata`, or at something in it.
     pub fn wants_metadata(&self) -> bool {
-        self.plan.fields.json.matches(b"@metadata").next().is_some()
+        self.fields.json.matches(b"@metadata").next().is_some()
     }
 
     /// One top-level member of a JSON record.
@@ -71,9 +87,9 @@ impl<'p, 'b> Matcher<'p, 'b> {
             Key::Plain(key) => std::borrow::Cow::Borrowed(key.as_str()),
             Key::Escaped(inside) => crate::wire::json::unescape(inside),
         };
-        let plan = self.plan;
+        let places = self.fields;
         // Null and empty count as absent, so that `"level": null` does not hide `levelname`.
-        for watched in plan.fields.json.matches(key.as_bytes()).filter(|_| !is_empty) {
+        for watched in places.json.matches(key.as_bytes()).filter(|_| !is_empty) {
             self.touched |= fill(&mut self.record, watched, value);
         }
     }
@@ -92,9 +108,9 @@ impl<'p, 'b> Matcher<'p, 'b> {
 
     /// An attribute of the resource.
     pub fn resource_attribute(&mut self, key: Text<'b>, value: Value<'b>) {
-        let plan = self.plan;
-        if plan.fields.resource.may_hold(key.as_bytes().len()) {
-            for watched in plan.fields.resource.matches(key.as_bytes()) {
+        let places = self.fields;
+        if places.resource.may_hold(key.as_bytes().len()) {
+            for watched in places.resource.matches(key.as_bytes()) {
                 fill(&mut self.resource, watched, value);
             }
         }
@@ -102,9 +118,9 @@ impl<'p, 'b> Matcher<'p, 'b> {
 
     /// An attribute of the scope.
     pub fn scope_attribute(&mut self, key: Text<'b>, value: Value<'b>) {
-        let plan = self.plan;
-        if plan.fields.scope.may_hold(key.as_bytes().len()) {
-            for watched in plan.fields.scope.matches(key.as_bytes()) {
+        let places = self.fields;
+        if places.scope.may_hold(key.as_bytes().len()) {
+            for watched in places.scope.matches(key.as_bytes()) {
                 fill(&mut self.group, watched, value);
             }
         }
@@ -113,7 +129,7 @@ impl<'p, 'b> Matcher<'p, 'b> {
     /// Whether a route looks at a schema URL, which serialisers write after the records.
     pub fn wants_schema_urls(&self) -> bool {
         let urls = [Fixed::ResourceSchemaUrl, Fixed::ScopeSchemaUrl];
-        self.plan.fields.fixed.iter().any(|(field, ..)| urls.contains(field))
+        self.fields.fixed.iter().any(|(field, ..)| urls.contains(field))
     }
 
     pub fn resource_schema_url(&mut self, url: Text<'b>) {
@@ -125,6 +141,7 @@ impl<'p, 'b> Matcher<'p, 'b> {
     }
 
     pub fn scope_name(&mut self, name: Text<'b>) {
+        self.set_fixed(Fixed::Logger, text(name));
         self.set_fixed(Fixed::ScopeName, text(name));
     }
 
@@ -151,14 +168,14 @@ impl<'p, 'b> Matcher<'p, 'b> {
     /// An attribute of the record.
     #[inline(always)]
     pub fn record_attribute(&mut self, key: Text<'b>, value: Value<'b>) {
-        if self.plan.fields.record.may_hold(key.as_bytes().len()) {
+        if self.fields.record.may_hold(key.as_bytes().len()) {
             self.fill_record(key, value);
         }
     }
 
     #[inline(never)]
     fn fill_record(&mut self, key: Text<'b>, value: Value<'b>) {
-        for watched in self.plan.fields.record.matches(key.as_bytes()) {
+        for watched in self.fields.record.matches(key.as_bytes()) {
             self.touched |= fill(&mut self.record, watched, value);
         }
     }
@@ -166,8 +183,8 @@ impl<'p, 'b> Matcher<'p, 'b> {
     /// The fixed fields of the record.
     #[inline]
     pub fn record_head(&mut self, head: &LogHead<'b>) {
-        let plan = self.plan;
-        for (field, slot, rest) in &plan.fields.fixed {
+        let places = self.fields;
+        for (field, slot, rest) in &places.fixed {
             let value = match field {
                 Fixed::Level if head.severity_text.is_empty() => {
                     severity_name(head.severity_number).map(|name| Value::Str(name.into()))
@@ -188,6 +205,18 @@ impl<'p, 'b> Matcher<'p, 'b> {
             let Some(value) = value.and_then(|value| descend(value, rest)) else { continue };
             self.record[*slot] = Slot { value, rank: u32::MAX };
             self.touched = true;
+        }
+    }
+
+    /// Whether a route looks at fixed fields of spans or data points.
+    pub fn wants_head(&self) -> bool {
+        !self.fields.head.is_empty()
+    }
+
+    /// A fixed field of a span or a data point, by its name in the document.
+    pub fn head_field(&mut self, name: &str, value: Value<'b>) {
+        for watched in self.fields.head.matches(name.as_bytes()) {
+            self.touched |= fill(&mut self.record, watched, value);
         }
     }
 
@@ -218,8 +247,8 @@ impl<'p, 'b> Matcher<'p, 'b> {
     fn set_fixed(&mut self, wanted: Fixed, value: Option<Value<'b>>) {
         let of_resource = matches!(wanted, Fixed::ResourceSchemaUrl | Fixed::ResourceDroppedAttributes);
         let slots = if of_resource { &mut self.resource } else { &mut self.group };
-        let plan = self.plan;
-        for (_, slot, _) in plan.fields.fixed.iter().filter(|(field, ..)| *field == wanted) {
+        let places = self.fields;
+        for (_, slot, _) in places.fixed.iter().filter(|(field, ..)| *field == wanted) {
             // Of a scalar field that occurs twice the last one counts, also when it is empty.
             slots[*slot] = value.map_or(EMPTY, |value| Slot { value, rank: u32::MAX });
         }
@@ -252,15 +281,16 @@ fn fill<'b>(slots: &mut [Slot<'b>], watched: &Watched, value: Value<'b>) -> bool
 fn descend<'b>(value: Value<'b>, rest: &[Box<str>]) -> Option<Value<'b>> {
     match (rest.first(), value) {
         (None, value) => Some(value),
-        (Some(path), Value::Map(map)) => find(map, path),
+        (Some(path), Value::Map(map)) => find(path, |search| map.walk(true, search)),
+        (Some(path), Value::Part(part)) if part.is_map() => find(path, |search| part.walk(search)),
         (Some(_), _) => None,
     }
 }
 
 /// The value at a dotted path inside of a map: the longest key that fits wins, and of equal keys the last one.
-fn find<'b>(map: Nested<'b>, path: &str) -> Option<Value<'b>> {
+fn find<'b>(path: &str, walk: impl FnOnce(&mut dyn NestedVisitor<'b>)) -> Option<Value<'b>> {
     let mut search = Search { path, found: None, length: 0 };
-    map.walk(true, &mut search);
+    walk(&mut search);
     search.found
 }
 
@@ -280,7 +310,7 @@ impl<'b> NestedVisitor<'b> for Search<'_, 'b> {
         let Some(rest) = self.path.strip_prefix(&*key) else { return };
         let found = match (rest.strip_prefix('.'), value) {
             _ if rest.is_empty() => Some(value),
-            (Some(rest), Value::Map(inner)) => find(inner, rest),
+            (Some(rest), Value::Map(inner)) => find(rest, |search| inner.walk(true, search)),
             _ => None,
         };
         if let Some(value) = found

@@ -174,6 +174,7 @@ fn same_letters(one: &str, other: &str) -> bool {
 fn number_of(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Int(number) => Some(number as f64),
+        Value::Unsigned(number) => Some(number as f64),
         Value::Double(number) => Some(number),
         Value::Number(digits) => digits.parse().ok(),
         _ => None,
@@ -185,7 +186,9 @@ fn text_of(value: Value<'_>) -> Option<Cow<'_, str>> {
     match value {
         Value::Str(text) => Some(Cow::Borrowed(text.as_str())),
         Value::Escaped(inside) => Some(crate::wire::json::unescape(inside)),
-        Value::Bytes(bytes) => Some(Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect())),
+        Value::Bytes(bytes) | Value::Hex(bytes) => {
+            Some(Cow::Owned(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        }
         _ => None,
     }
 }

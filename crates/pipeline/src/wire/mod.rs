@@ -26,6 +26,10 @@ pub enum WireId {
     JsonLines = 3,
     /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
     Bulk = 4,
+    /// `ExportTraceServiceRequest`, protobuf.
+    OtlpTraces = 6,
+    /// `ExportMetricsServiceRequest`, protobuf.
+    OtlpMetrics = 7,
     /// `prometheus.WriteRequest`, protobuf: remote-write 1.0.
     RemoteWrite1 = 11,
     /// `io.prometheus.write.v2.Request`, protobuf: remote-write 2.0.
@@ -37,6 +41,8 @@ impl WireId {
     pub const fn signal(self) -> Signal {
         match self {
             Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk => Signal::Logs,
+            Self::OtlpTraces => Signal::Traces,
+            Self::OtlpMetrics => Signal::Metrics,
             Self::RemoteWrite1 | Self::RemoteWrite2 => Signal::Metrics,
         }
     }
@@ -147,8 +153,8 @@ impl Entry {
     }
 }
 
-/// OTLP: where a resource and a scope are. A length of zero means absent.
-#[derive(Clone, Copy, Debug, Default)]
+/// OTLP: where a resource and a scope are, and of data points their metric. A length of zero means absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     /// Content of the `Resource` message.
     pub resource: (u32, u32),
@@ -157,6 +163,15 @@ pub struct Group {
     /// `ResourceLogs.schema_url` and `ScopeLogs.schema_url`.
     pub resource_schema_url: (u32, u32),
     pub scope_schema_url: (u32, u32),
+    /// Content of the `Metric` message, its data points among it.
+    pub metric: (u32, u32),
+}
+
+impl Group {
+    /// The same for all metrics of its scope.
+    pub fn without_metric(&self) -> Self {
+        Self { metric: (0, 0), ..*self }
+    }
 }
 
 /// JSON: at `at` (offset in the body), `remove` bytes give way to `with`.

@@ -1,4 +1,4 @@
-//! The one pass over an `ExportLogsServiceRequest`: everything is checked, records are indexed, routing fields are read.
+//! The one pass over a request of OTLP: everything is checked, records are indexed, routing fields are read.
 //!
 //! The depth that is handed down is that of a message below the request, because prost counts it so.
 
@@ -6,7 +6,10 @@ use super::cursor::{Bad, Cursor, MAX_MESSAGE_DEPTH};
 use super::fields::{
     any_value, entity_ref, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
 };
+use super::metric::Points;
 use super::scalar::{plain_scalar, plain_text};
+use super::span::Spans;
+use crate::Signal;
 use crate::chunk::{CHUNK, chunk_at, first, non_ascii};
 use crate::record::{LogHead, Nested, Text, Value};
 use crate::route::Matcher;
@@ -22,7 +25,7 @@ pub enum Layout {
     Scattered,
 }
 
-/// Checks `body`, fills `index`, and reads each record's routing fields through `matcher`.
+/// Checks `body`, a request of the matcher's signal, fills `index`, and reads each record's routing fields through `matcher`.
 pub fn check<'b>(
     body: &'b [u8],
     context: &CheckContext<'_>,
@@ -30,30 +33,68 @@ pub fn check<'b>(
     index: &mut Index,
 ) -> Result<Layout, Malformed> {
     let mut check = Check { body, context, matcher, index, scattered: false };
-    check.request(Cursor::new(body)).map_err(|bad| *bad)?;
+    let message = Cursor::new(body);
+    let checked = match check.matcher.signal() {
+        Signal::Logs => check.request::<LogRecords>(message),
+        Signal::Traces => check.request::<Spans>(message),
+        Signal::Metrics => check.request::<Points>(message),
+    };
+    checked.map_err(|bad| *bad)?;
     Ok(if check.scattered { Layout::Scattered } else { Layout::Canonical })
 }
 
-struct Check<'c, 'm, 'p, 'b> {
+/// What a scope holds in the requests of one signal. The messages around it have the same fields in all of them.
+pub(super) trait Records {
+    /// Checks one field of a scope, and indexes its records. They belong to `group`, which takes place `number` of the index.
+    fn check<'b>(
+        check: &mut Check<'_, '_, '_, 'b>,
+        content: Cursor<'b>,
+        group: Group,
+        number: usize,
+    ) -> Result<(), Bad>;
+}
+
+/// Log records of a `ScopeLogs`.
+#[derive(Debug)]
+struct LogRecords;
+
+impl Records for LogRecords {
+    #[inline]
+    fn check<'b>(
+        check: &mut Check<'_, '_, '_, 'b>,
+        content: Cursor<'b>,
+        group: Group,
+        number: usize,
+    ) -> Result<(), Bad> {
+        // At the first record and not before, so that there are no more groups than records.
+        if check.index.groups.len() == number {
+            check.index.groups.push(group);
+        }
+        check.log_record(content, number as u32)
+    }
+}
+
+pub(super) struct Check<'c, 'm, 'p, 'b> {
     body: &'b [u8],
     context: &'c CheckContext<'c>,
-    matcher: &'m mut Matcher<'p, 'b>,
-    index: &'m mut Index,
-    scattered: bool,
+    pub(super) matcher: &'m mut Matcher<'p, 'b>,
+    pub(super) index: &'m mut Index,
+    /// Something is not where every serialiser puts it.
+    pub(super) scattered: bool,
 }
 
 impl<'b> Check<'_, '_, '_, 'b> {
-    fn request(&mut self, mut message: Cursor<'b>) -> Result<(), Bad> {
+    fn request<R: Records>(&mut self, mut message: Cursor<'b>) -> Result<(), Bad> {
         while !message.is_done() {
             match message.tag()? {
-                request::RESOURCE_LOGS => self.resource_logs(message.message()?)?,
+                request::RESOURCE_LOGS => self.resource_logs::<R>(message.message()?)?,
                 other => message.skip_unknown(other, request::KNOWN, 0)?,
             }
         }
         Ok(())
     }
 
-    fn resource_logs(&mut self, mut message: Cursor<'b>) -> Result<(), Bad> {
+    fn resource_logs<R: Records>(&mut self, mut message: Cursor<'b>) -> Result<(), Bad> {
         const DEPTH: u32 = 1;
         let mut group = Group::default();
         let mut has_resource = false;
@@ -71,7 +112,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
                 }
                 resource_logs::SCOPE_LOGS => {
                     scopes += 1;
-                    self.scope_logs(message.message()?, group)?;
+                    self.scope_logs::<R>(message.message()?, group)?;
                 }
                 resource_logs::SCHEMA_URL => {
                     let content = message.message()?;
@@ -107,7 +148,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
         Ok(())
     }
 
-    fn scope_logs(&mut self, mut message: Cursor<'b>, mut group: Group) -> Result<(), Bad> {
+    fn scope_logs<R: Records>(&mut self, mut message: Cursor<'b>, mut group: Group) -> Result<(), Bad> {
         const DEPTH: u32 = 2;
         let mut has_scope = false;
         let number = self.index.groups.len();
@@ -124,11 +165,7 @@ impl<'b> Check<'_, '_, '_, 'b> {
                 }
                 scope_logs::LOG_RECORD => {
                     let content = message.message()?;
-                    // At the first record and not before, so that there are no more groups than records.
-                    if self.index.groups.len() == number {
-                        self.index.groups.push(group);
-                    }
-                    self.log_record(content, number as u32)?;
+                    R::check(self, content, group, number)?;
                 }
                 scope_logs::SCHEMA_URL => {
                     let content = message.message()?;
@@ -141,8 +178,10 @@ impl<'b> Check<'_, '_, '_, 'b> {
                 other => message.skip_unknown(other, scope_logs::KNOWN, DEPTH)?,
             }
         }
-        if let Some(written) = self.index.groups.get_mut(number) {
-            *written = group;
+        // Schema URLs come behind the records.
+        for written in &mut self.index.groups[number..] {
+            written.scope = group.scope;
+            written.scope_schema_url = group.scope_schema_url;
         }
         Ok(())
     }
@@ -206,14 +245,31 @@ impl<'b> Check<'_, '_, '_, 'b> {
             }
         }
         self.matcher.record_head(&head);
-        let routes = self.matcher.decide();
-        let (time, flags) = event_time(&head, self.context.arrived);
-        let hour = self.context.window.hour(time, self.context.arrived);
-        self.index.push(Entry { time, offset, len, aux: group, flags }, routes, hour);
+        let time = if head.time == 0 { head.observed_time } else { head.time };
+        self.push(Entry { offset, len, aux: group, ..self.timed(time) });
         Ok(())
     }
 
-    fn limits(&self, record_bytes: usize) -> Result<(), Bad> {
+    /// An entry with this time. One after 2262 does not fit into i64 nanoseconds and counts as the last that does: far outside of any
+    /// window for destinations. Instead of none there is the time of arrival.
+    #[inline]
+    pub(super) fn timed(&self, time: u64) -> Entry {
+        let (time, flags) = match time {
+            0 => (self.context.arrived, 0),
+            time => (i64::try_from(time).unwrap_or(i64::MAX), Entry::HAS_TIME),
+        };
+        Entry { time, flags, offset: 0, len: 0, aux: 0 }
+    }
+
+    /// Indexes a record whose routing fields the matcher has seen.
+    #[inline]
+    pub(super) fn push(&mut self, entry: Entry) {
+        let routes = self.matcher.decide();
+        let hour = self.context.window.hour(entry.time, self.context.arrived);
+        self.index.push(entry, routes, hour);
+    }
+
+    pub(super) fn limits(&self, record_bytes: usize) -> Result<(), Bad> {
         let limits = self.context.limits;
         if record_bytes > limits.max_record_bytes {
             return Err(Box::new(Malformed::RecordTooLarge {
@@ -376,13 +432,4 @@ fn check_entity_ref(mut message: Cursor<'_>, depth: u32) -> Result<(), Bad> {
         }
     }
     Ok(())
-}
-
-/// The time of an event: its own, else when it was observed, else when it arrived. One after 2262 does not fit into i64 nanoseconds
-/// and counts as the last that does: far outside of any window for destinations.
-fn event_time(head: &LogHead<'_>, arrived: i64) -> (i64, u32) {
-    match (head.time, head.observed_time) {
-        (0, 0) => (arrived, 0),
-        (0, time) | (time, _) => (i64::try_from(time).unwrap_or(i64::MAX), Entry::HAS_TIME),
-    }
 }

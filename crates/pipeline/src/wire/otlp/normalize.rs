@@ -4,68 +4,19 @@
 //! oneof the last run of its last member counts. Resource, scope and schema URLs come to stand before the records.
 //! Only requests that `check` found valid come here, so that anything left over is an internal error, told as such.
 
-use super::cursor::{BYTES, Bad, Cursor, tag};
-use super::fields::{
-    any_value, key_value, list, log_record, request, resource, resource_logs, scope, scope_logs,
-};
+use super::cursor::{BYTES, Bad, Cursor};
+use super::schema::{Kind, Schema};
+use crate::Signal;
 use crate::wire::Malformed;
-
-/// The messages that can be scattered or hold one that is.
-#[derive(Clone, Copy, Debug)]
-enum Message {
-    Request,
-    ResourceLogs,
-    Resource,
-    ScopeLogs,
-    Scope,
-    LogRecord,
-    KeyValue,
-    AnyValue,
-    Array,
-    Map,
-}
-
-impl Message {
-    /// What the field with this tag holds, when that is one of these messages, and whether it may occur only once.
-    fn field(self, tag: u64) -> Option<(Self, bool)> {
-        Some(match (self, tag) {
-            (Self::Request, request::RESOURCE_LOGS) => (Self::ResourceLogs, false),
-            (Self::ResourceLogs, resource_logs::RESOURCE) => (Self::Resource, true),
-            (Self::ResourceLogs, resource_logs::SCOPE_LOGS) => (Self::ScopeLogs, false),
-            (Self::Resource, resource::ATTRIBUTE) | (Self::Scope, scope::ATTRIBUTE) => {
-                (Self::KeyValue, false)
-            }
-            (Self::ScopeLogs, scope_logs::SCOPE) => (Self::Scope, true),
-            (Self::ScopeLogs, scope_logs::LOG_RECORD) => (Self::LogRecord, false),
-            (Self::LogRecord, log_record::BODY) => (Self::AnyValue, true),
-            (Self::LogRecord, log_record::ATTRIBUTE) => (Self::KeyValue, false),
-            (Self::KeyValue, key_value::VALUE) => (Self::AnyValue, true),
-            (Self::AnyValue, any_value::ARRAY) => (Self::Array, true),
-            (Self::AnyValue, any_value::KVLIST) => (Self::Map, true),
-            (Self::Array, list::MEMBER) => (Self::AnyValue, false),
-            (Self::Map, list::MEMBER) => (Self::KeyValue, false),
-            _ => return None,
-        })
-    }
-
-    /// Fields that must stand before the others.
-    fn comes_first(self, tag: u64) -> bool {
-        matches!(
-            (self, tag),
-            (Self::ResourceLogs, resource_logs::RESOURCE | resource_logs::SCHEMA_URL)
-                | (Self::ScopeLogs, scope_logs::SCOPE | scope_logs::SCHEMA_URL)
-        )
-    }
-}
 
 /// Memory that a request holds while [`normalize`] works, in bytes for each byte of its body: the body, the request in its new order, and
 /// 16 bytes for each of the parts of scattered messages, which have two bytes at least.
 pub const NORMALIZE_EXPANSION: usize = 10;
 
-/// The same request with nothing scattered.
-pub fn normalize(body: &[u8]) -> Result<Vec<u8>, Malformed> {
+/// The same request of this signal with nothing scattered.
+pub fn normalize(signal: Signal, body: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut out = Vec::with_capacity(body.len());
-    write_message(Message::Request, &[body], &mut out).map_err(|bad| *bad)?;
+    write_message(Schema::request(signal), &[body], &mut out).map_err(|bad| *bad)?;
     Ok(out)
 }
 
@@ -81,26 +32,25 @@ type Counting = std::ops::Range<usize>;
 
 /// Writes a message whose content is `parts`, one behind the other. Nothing is collected of its fields but where the parts of a scattered
 /// child are: they are read again for each purpose, so that memory does not grow with them.
-fn write_message(message: Message, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Bad> {
-    let is_value = matches!(message, Message::AnyValue);
-    let counting = if is_value { last_member(parts)? } else { 0..usize::MAX };
+fn write_message(message: &'static Schema, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Bad> {
+    let counting = if message.oneof != 0 { last_member(message, parts)? } else { 0..usize::MAX };
     let mut written: Vec<u64> = Vec::new();
     for first in [true, false] {
         for (number, field) in fields(parts).enumerate() {
             let field = field?;
-            let counts = counting.contains(&number) && (!is_value || is_member(field.tag));
-            if message.comes_first(field.tag) != first || !counts {
+            let counts = !is_among(message.oneof, field.tag) || counting.contains(&number);
+            if is_among(message.first, field.tag) != first || !counts {
                 continue;
             }
-            match message.field(field.tag) {
-                None => out.extend_from_slice(field.whole),
-                Some((child, false)) => write_child(child, field.tag, &[field.content], out)?,
-                Some((child, true)) if !written.contains(&field.tag) => {
+            match message.field(field.tag >> 3).map(|known| known.kind) {
+                Some(Kind::Messages(child)) => write_child(child, field.tag, &[field.content], out)?,
+                Some(Kind::Message(child)) if !written.contains(&field.tag) => {
                     written.push(field.tag);
-                    let same = parts_of(parts, &counting, field.tag)?;
+                    let same = parts_of(parts, &counting, message.oneof, field.tag)?;
                     write_child(child, field.tag, &same, out)?;
                 }
-                Some((_, true)) => {}
+                Some(Kind::Message(_)) => {}
+                _ => out.extend_from_slice(field.whole),
             }
         }
     }
@@ -108,9 +58,10 @@ fn write_message(message: Message, parts: &[&[u8]], out: &mut Vec<u8>) -> Result
 }
 
 /// The contents of all fields with this tag.
-fn parts_of<'b>(parts: &[&'b [u8]], counting: &Counting, tag: u64) -> Result<Vec<&'b [u8]>, Bad> {
+fn parts_of<'b>(parts: &[&'b [u8]], counting: &Counting, oneof: u64, tag: u64) -> Result<Vec<&'b [u8]>, Bad> {
     let same = || {
-        let wanted = |number: &usize, field: &Field<'b>| field.tag == tag && counting.contains(number);
+        let counts = |number: &usize| !is_among(oneof, tag) || counting.contains(number);
+        let wanted = move |number: &usize, field: &Field<'b>| field.tag == tag && counts(number);
         fields(parts).enumerate().filter_map(move |(number, field)| match field {
             Ok(field) => wanted(&number, &field).then_some(Ok(field.content)),
             Err(bad) => Some(Err(bad)),
@@ -124,7 +75,7 @@ fn parts_of<'b>(parts: &[&'b [u8]], counting: &Counting, tag: u64) -> Result<Vec
     Ok(found)
 }
 
-fn write_child(child: Message, tag: u64, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Bad> {
+fn write_child(child: &'static Schema, tag: u64, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<(), Bad> {
     write_varint(tag, out);
     // What is written is never longer than what was read, so its length's length is known well enough.
     let most = varint_len(parts.iter().map(|part| part.len()).sum::<usize>() as u64);
@@ -163,16 +114,16 @@ fn read_field<'b>(part: &'b [u8], cursor: &mut Cursor<'b>) -> Result<Field<'b>, 
     Ok(Field { tag, whole: &part[start..cursor.offset()], content })
 }
 
-/// Of the members of `AnyValue.value` only the last run with the same tag counts, because another member starts afresh; of a run of scalars
-/// only its end.
-fn last_member(parts: &[&[u8]]) -> Result<Counting, Bad> {
+/// Of the members of a oneof only the last run with the same tag counts, because another member starts afresh; of a run of scalars only
+/// its end.
+fn last_member(message: &Schema, parts: &[&[u8]]) -> Result<Counting, Bad> {
     let (mut run, mut of) = (0..0, None);
     for (number, field) in fields(parts).enumerate() {
         let tag = field?.tag;
-        let merges = matches!(tag, any_value::ARRAY | any_value::KVLIST);
-        if !is_member(tag) {
+        if !is_among(message.oneof, tag) {
             continue;
         }
+        let merges = message.field(tag >> 3).is_some_and(|known| matches!(known.kind, Kind::Message(_)));
         if of != Some(tag) || !merges {
             run.start = number;
         }
@@ -181,8 +132,10 @@ fn last_member(parts: &[&[u8]]) -> Result<Counting, Bad> {
     Ok(run)
 }
 
-fn is_member(found: u64) -> bool {
-    (tag(1, 0)..=tag(8, 7)).contains(&found)
+/// Whether the field with this tag is one of `numbers`, which has a bit for each.
+fn is_among(numbers: u64, tag: u64) -> bool {
+    let number = tag >> 3;
+    number < 64 && numbers >> number & 1 == 1
 }
 
 fn varint_len(value: u64) -> usize {

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::{Layout, check, normalize, walk_logs};
-use crate::record::{EntityRef, GroupHead, LogHead, LogVisitor, Text};
+use crate::Signal;
+use crate::record::{EntityRef, GroupHead, LogHead, RecordVisitor, Text};
 use crate::route::{Matcher, Mode, Plan, RouteConfig};
 use crate::time::EventWindow;
 use crate::wire::{CheckContext, Index, Limits};
@@ -56,7 +57,7 @@ fn deep_nesting_is_put_in_order_in_little_memory() {
     prost::encoding::encode_varint(late.len() as u64, &mut body);
     body.extend(late);
     assert_eq!(checked(&body).1, Layout::Scattered);
-    let ordered = normalize(&body).unwrap();
+    let ordered = normalize(Signal::Logs, &body).unwrap();
     assert_eq!(checked(&ordered).1, Layout::Canonical);
     let expected = ResourceLogs { resource: Some(resource), ..logs };
     assert_eq!(ExportLogsServiceRequest::decode(&*ordered).unwrap().resource_logs, [expected]);
@@ -71,7 +72,7 @@ struct Counts {
     records: usize,
 }
 
-impl<'a> LogVisitor<'a> for Counts {
+impl<'a> RecordVisitor<'a, LogHead<'a>> for Counts {
     fn group(&mut self, _: &GroupHead<'a>, _: bool) {
         self.groups += 1;
     }
@@ -104,7 +105,7 @@ fn a_resource_is_walked_once_for_all_its_scopes() {
     prost::encoding::encode_varint(parts.len() as u64, &mut body);
     body.extend(parts);
     assert_eq!(checked(&body).1, Layout::Scattered);
-    let ordered = normalize(&body).unwrap();
+    let ordered = normalize(Signal::Logs, &body).unwrap();
     let (index, _) = checked(&ordered);
     let mut counts = Counts::default();
     walk_logs(&ordered, &index, &mut (0..index.records.len() as u32), &mut counts);

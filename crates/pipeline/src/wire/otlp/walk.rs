@@ -1,33 +1,53 @@
-//! The walk over a checked, canonical request: pushes records and their groups into a visitor. It cannot fail.
+//! The walk over a checked, canonical request: pushes records and their groups into a visitor. It cannot fail. What log records
+//! are is here; of spans and data points in their own modules.
 //!
 //! Where the reader could report an error, the walk just ends: `check` has seen these bytes, so it does not happen.
 
 use super::cursor::{Bad, Cursor};
 use super::fields::{any_value, entity_ref, key_value, list, log_record, resource, scope};
 use super::scalar::{plain_scalar, plain_text};
-use crate::record::{EntityRef, GroupHead, Key, LogHead, LogVisitor, Nested, NestedVisitor, Text, Value};
+use crate::record::{EntityRef, GroupHead, Key, LogHead, Nested, NestedVisitor, RecordVisitor, Text, Value};
 use crate::wire::{Group, Index, WireId};
 
 /// Pushes the records numbered by `items` (ascending) into `out`, each group once before its first record, until the
 /// visitor has enough.
-pub fn walk_logs<'a, V: LogVisitor<'a>>(
+pub fn walk_logs<'a, V: RecordVisitor<'a, LogHead<'a>>>(
     body: &'a [u8],
     index: &Index,
     items: &mut dyn Iterator<Item = u32>,
     out: &mut V,
 ) {
+    walk(body, index, items, out, |_, content, item, out: &mut V| walk_record(content, item, out));
+}
+
+/// The same for records that `record` reads: it is given the number of the record's group, the record, and its number, and says whether
+/// the visitor can take more.
+#[inline(always)]
+pub(super) fn walk<'a, H, V: RecordVisitor<'a, H>>(
+    body: &'a [u8],
+    index: &Index,
+    items: &mut dyn Iterator<Item = u32>,
+    out: &mut V,
+    mut record: impl FnMut(u32, Cursor<'a>, u32, &mut V) -> Result<bool, Bad>,
+) {
     let mut current = None;
+    let mut scope = None;
     let mut resource = None;
     for item in items {
         let entry = &index.records[item as usize];
         if current != Some(entry.aux) {
             current = Some(entry.aux);
             let group = &index.groups[entry.aux as usize];
+            // Metrics share their scope, as scopes their resource.
+            let before = scope.replace(group.without_metric());
+            let same_scope = group.metric.1 > 0 && before == scope;
             let before = resource.replace((group.resource, group.resource_schema_url));
-            let walked = walk_group(body, group, before == resource, out);
-            debug_assert!(walked.is_ok(), "check accepted what walk cannot read");
+            if !same_scope {
+                let walked = walk_group(body, group, before == resource, out);
+                debug_assert!(walked.is_ok(), "check accepted what walk cannot read");
+            }
         }
-        let walked = walk_record(Cursor::at(body, (entry.offset, entry.len)), item, out);
+        let walked = record(entry.aux, Cursor::at(body, (entry.offset, entry.len)), item, out);
         debug_assert!(walked.is_ok(), "check accepted what walk cannot read");
         if !walked.unwrap_or(false) {
             return;
@@ -55,7 +75,7 @@ pub fn walk_nested<'a>(bytes: &'a [u8], is_map: bool, visitor: &mut dyn NestedVi
     }
 }
 
-fn walk_group<'a, V: LogVisitor<'a>>(
+fn walk_group<'a, H, V: RecordVisitor<'a, H>>(
     body: &'a [u8],
     group: &Group,
     same_resource: bool,
@@ -86,7 +106,7 @@ fn walk_group<'a, V: LogVisitor<'a>>(
     Ok(())
 }
 
-fn walk_resource<'a, V: LogVisitor<'a>>(mut message: Cursor<'a>, out: &mut V) -> Result<(), Bad> {
+fn walk_resource<'a, H, V: RecordVisitor<'a, H>>(mut message: Cursor<'a>, out: &mut V) -> Result<(), Bad> {
     while !message.is_done() {
         match message.tag()? {
             resource::ATTRIBUTE => {
@@ -123,7 +143,11 @@ fn read_scope_head<'a>(mut message: Cursor<'a>, head: &mut GroupHead<'a>) -> Res
     Ok(())
 }
 
-fn walk_record<'a, V: LogVisitor<'a>>(mut fields: Cursor<'a>, item: u32, out: &mut V) -> Result<bool, Bad> {
+fn walk_record<'a, V: RecordVisitor<'a, LogHead<'a>>>(
+    mut fields: Cursor<'a>,
+    item: u32,
+    out: &mut V,
+) -> Result<bool, Bad> {
     let mut head = LogHead::default();
     while !fields.is_done() {
         // Nearly all fields are these: in line and handed on at once, so that the parts stay in registers.
@@ -153,7 +177,7 @@ fn walk_record<'a, V: LogVisitor<'a>>(mut fields: Cursor<'a>, item: u32, out: &m
 }
 
 #[inline(never)]
-fn walk_other_attribute<'a, V: LogVisitor<'a>>(
+fn walk_other_attribute<'a, V: RecordVisitor<'a, LogHead<'a>>>(
     key: &'a [u8],
     value: &'a [u8],
     out: &mut V,
@@ -166,7 +190,7 @@ fn walk_other_attribute<'a, V: LogVisitor<'a>>(
 }
 
 #[inline(never)]
-fn walk_rare_attribute<'a, V: LogVisitor<'a>>(
+fn walk_rare_attribute<'a, V: RecordVisitor<'a, LogHead<'a>>>(
     key: &'a [u8],
     value: &'a [u8],
     out: &mut V,
@@ -176,13 +200,16 @@ fn walk_rare_attribute<'a, V: LogVisitor<'a>>(
 }
 
 #[inline(never)]
-fn walk_odd_attribute<'a, V: LogVisitor<'a>>(content: Cursor<'a>, out: &mut V) -> Result<(), Bad> {
+fn walk_odd_attribute<'a, V: RecordVisitor<'a, LogHead<'a>>>(
+    content: Cursor<'a>,
+    out: &mut V,
+) -> Result<(), Bad> {
     let (key, value) = read_key_value(content)?;
     out.attribute(key, value);
     Ok(())
 }
 
-fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
+pub(super) fn read_key_value(mut message: Cursor<'_>) -> Result<(Text<'_>, Value<'_>), Bad> {
     let mut key = Text::default();
     let mut value = Value::Null;
     while !message.is_done() {

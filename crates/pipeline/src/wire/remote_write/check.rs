@@ -5,7 +5,7 @@ use super::fields::{request, write_request};
 use super::histogram::Histogram;
 use super::labels::{Labels, Symbols};
 use super::series::{Exemplar, Metadata, Part, Sample, TIME_RANGE, nanos};
-use crate::record::{Text, Value};
+use crate::record::Value;
 use crate::route::Matcher;
 use crate::wire::otlp::cursor::{Bad, Cursor};
 use crate::wire::{CheckContext, Entry, Index, Malformed};
@@ -277,17 +277,24 @@ impl<'b> Check<'_, '_, '_, 'b> {
         }
     }
 
+    /// Shows the matcher the series, by the names that its fields have in the document.
     fn route(&mut self, metadata: &Metadata<'b>) {
         self.matcher.begin_record();
         for (name, value) in self.labels.as_slice() {
-            let name = if name.as_bytes() == NAME_LABEL { Text::from("metric.name") } else { *name };
-            self.matcher.record_attribute(name, Value::Str(*value));
+            if name.as_bytes() == NAME_LABEL {
+                self.matcher.head_field("metric.name", Value::Str(*value));
+            } else {
+                self.matcher.record_attribute(*name, Value::Str(*value));
+            }
         }
         if let Some(kind) = metadata.kind.name() {
-            self.matcher.record_attribute("metric.type".into(), Value::Str(kind.into()));
+            self.matcher.head_field("metric.type", Value::Str(kind.into()));
         }
-        if !metadata.unit.is_empty() {
-            self.matcher.record_attribute("metric.unit".into(), Value::Str(metadata.unit));
+        let Metadata { name, help, unit, .. } = metadata;
+        for (field, text) in [("metric.name", name), ("metric.unit", unit), ("metric.description", help)] {
+            if !text.is_empty() {
+                self.matcher.head_field(field, Value::Str(*text));
+            }
         }
     }
 
@@ -316,7 +323,6 @@ impl<'b> Check<'_, '_, '_, 'b> {
         }
         self.labels.clear();
         self.route(&metadata);
-        self.matcher.record_attribute("metric.name".into(), Value::Str(metadata.name));
         let time = self.context.arrived;
         self.pending.push(Entry { time, offset, len, aux: 0, flags: Entry::METADATA });
         self.take((offset, 0));
