@@ -197,7 +197,7 @@ fn write_buckets(side: &str, buckets: Buckets<'_>, out: &mut Draft) {
         buckets.each_count(|count| {
             out.push(b',');
             write_count(count, out);
-        })
+        });
     });
     if spans > 1 {
         name(".spans", out);
@@ -208,7 +208,7 @@ fn write_buckets(side: &str, buckets: Buckets<'_>, out: &mut Draft) {
                 out.extend(b",\"length\":");
                 write_int(length.into(), out);
                 out.push(b'}');
-            })
+            });
         });
     }
 }
@@ -222,7 +222,7 @@ fn write_custom(histogram: &Histogram<'_>, out: &mut Draft) {
             bounds += 1;
             out.push(b',');
             write_double(bound, out);
-        })
+        });
     });
     let mut spans = Vec::new();
     let mut at = 0;

@@ -23,6 +23,8 @@ use oracle::Outcome;
 use proptest::prelude::*;
 use prost::Message as _;
 use serde_json::Value;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 /// When every request of these tests arrives, in nanoseconds since 1970.
@@ -70,6 +72,24 @@ fn compare_two(bytes: &[u8]) -> Result<(), TestCaseError> {
         (ours, theirs) => prop_assert!(false, "we say {:?}, the oracle says {:?}", ours, theirs),
     }
     Ok(())
+}
+
+/// Bodies as Prometheus 3.15 sent them (inflated), and their documents.
+#[test]
+fn what_prometheus_sends_becomes_these_documents() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/remote_write_oracle/golden");
+    for name in ["v1-metadata", "v1-samples", "v1-stale", "v2-samples", "v2-stale"] {
+        let body = fs::read(folder.join(format!("prometheus-3.15-{name}.bin"))).unwrap();
+        let is_one = name.starts_with("v1");
+        let compared = if is_one { compare_one(&body) } else { compare_two(&body) };
+        compared.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let wire = if is_one { WireId::RemoteWrite1 } else { WireId::RemoteWrite2 };
+        let ours = outcome(&body, wire).unwrap();
+        assert_eq!(ours.rejected, 0, "{name}");
+        let lines: String = ours.documents.iter().map(|document| format!("{document}\n")).collect();
+        let expected = fs::read_to_string(folder.join(format!("prometheus-3.15-{name}.ndjson"))).unwrap();
+        assert_eq!(lines, expected, "{name}");
+    }
 }
 
 proptest! {

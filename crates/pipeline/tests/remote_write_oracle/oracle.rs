@@ -138,7 +138,7 @@ impl Outcome {
             return;
         };
         let has_bad_exemplar = series.exemplars.iter().any(|(labels, _, time)| {
-            !is_time(*time) || !labels.as_ref().is_some_and(|labels| are_sound(labels))
+            !is_time(*time) || !labels.as_ref().is_some_and(are_sound)
         });
         if is_mixed || has_bad_exemplar || !is_time(series.created) {
             self.rejected += records.len() as u64 + bad;
