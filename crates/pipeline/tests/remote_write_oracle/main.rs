@@ -92,6 +92,24 @@ fn what_prometheus_sends_becomes_these_documents() {
     }
 }
 
+/// Those of native histograms of every kind are made by hand: Prometheus' own are integers.
+#[test]
+fn seeds_of_the_fuzz_target_become_what_the_oracle_says() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/remote_write");
+    let mut histograms = 0;
+    for seed in fs::read_dir(folder).unwrap() {
+        let body = fs::read(seed.unwrap().path()).unwrap();
+        compare_one(&body).unwrap();
+        compare_two(&body).unwrap();
+        for wire in [WireId::RemoteWrite1, WireId::RemoteWrite2] {
+            let documents = outcome(&body, wire).unwrap().documents;
+            let is_histogram = |document: &&Value| document.get("count").is_some();
+            histograms += documents.iter().filter(is_histogram).count();
+        }
+    }
+    assert_eq!(histograms, 6);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 

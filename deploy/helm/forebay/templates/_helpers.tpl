@@ -115,4 +115,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.receivers.elasticsearch }}
 - {name: http-bulk, port: 9200}
 {{- end }}
+{{- if .Values.receivers.remote_write }}
+- {name: http-prometheus, port: 9201}
+{{- end }}
 {{- end -}}
