@@ -14,6 +14,12 @@ impl Outcome {
         }
         self
     }
+
+    /// With documents in an order of their own: that of records of different kinds means nothing.
+    pub fn sorted(mut self) -> Self {
+        self.documents.sort_by_cached_key(Value::to_string);
+        self
+    }
 }
 
 /// What becomes of a request.

@@ -245,6 +245,10 @@ impl<'b> Check<'_, '_, '_, 'b> {
             return Ok(());
         }
         self.reject(found.bad, unsound(found.why_bad));
+        if found.samples > 0 && found.histograms > 0 {
+            // Which one is the last must not depend on the order of fields, which means nothing.
+            self.pending.sort_by_key(|entry| entry.flags & Entry::HISTOGRAM);
+        }
         let Some(last) = self.pending.last_mut() else { return Ok(()) };
         if found.exemplars > 0 {
             last.flags |= Entry::EXEMPLARS;
