@@ -116,7 +116,9 @@ impl House {
         let samples = series[0]["values"].as_array().unwrap();
         assert!(samples.len() >= 3, "{metric}: {samples:?}");
         self.node.refresh().unwrap();
-        let documents = self.documents(&format!("metric.name:{metric}"));
+        // Exemplars come as records of their own.
+        let told = "(_exists_:value OR _exists_:metric.non_finite)";
+        let documents = self.documents(&format!("metric.name:{metric} AND {told}"));
         for sample in samples {
             let millis = (sample[0].as_f64().unwrap() * 1_000.0).round() as i64;
             let time = jiff::Timestamp::from_millisecond(millis).unwrap();
@@ -139,7 +141,7 @@ impl House {
     }
 
     fn run(&self) {
-        self.await_documents("metric.name:app_temperature", 8);
+        self.await_documents("metric.name:app_temperature AND _exists_:value", 12);
         self.await_documents("metric.name:app_leaves", 1);
         self.application.is_gone.store(true, Relaxed);
         self.await_documents("metric.name:app_leaves AND metric.stale:true", 1);
