@@ -1,9 +1,9 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
 mod bulk;
+mod otlp;
 mod remote_write;
 
-use crate::Signal;
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
 use crate::deliver::{Full, Handle, LagConfig, Permits};
@@ -15,7 +15,7 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
-use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
+use crate::wire::{Index, Malformed, Rejected, WireId, json};
 use bytes::Bytes;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -206,43 +206,6 @@ impl Intake {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Admits a request of OTLP of this signal. Counts its records at `door`.
-    pub fn admit_otlp(
-        &self,
-        signal: Signal,
-        mut request: Request,
-        door: &Arc<Door>,
-        ids: OtlpIds,
-    ) -> Result<Admitted, Refusal> {
-        let arrived = crate::time::now();
-        let (mut index, layout) =
-            unless_malformed(self.rules.check_otlp(signal, &request.bytes, arrived), door)?;
-        if layout == otlp::Layout::Scattered {
-            let records = index.records.len() as u64;
-            drop(index);
-            let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
-            self.charge(&mut request.lease, most, records, door)?;
-            request.bytes = unless_malformed(otlp::normalize(signal, &request.bytes), door)?.into();
-            index = unless_malformed(self.rules.check_otlp(signal, &request.bytes, arrived), door)?.0;
-        }
-        let ids = match ids {
-            OtlpIds::Content
-                if !planted::is("no-content-ids")
-                    && index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0) =>
-            {
-                Ids::Content(crate::ids::content_ids(&request.bytes, &index))
-            }
-            OtlpIds::None => Ids::None,
-            OtlpIds::Content | OtlpIds::Minted => self.minted(),
-        };
-        let wire = match signal {
-            Signal::Logs => WireId::OtlpLogs,
-            Signal::Traces => WireId::OtlpTraces,
-            Signal::Metrics => WireId::OtlpMetrics,
-        };
-        self.take(request, wire, index, ids, arrived, door)
     }
 
     /// Admits JSON records. Counts them at `door`.

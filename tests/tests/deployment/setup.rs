@@ -193,7 +193,8 @@ fn without_security_it_says_what_it_leaves_out() {
         assert!(said.contains(what), "nothing of {what}:\n{said}");
     }
     let templates = node.get("/_index_template/project-ai-*").unwrap();
-    assert_eq!(templates["index_templates"].as_array().unwrap().len(), KINDS.len());
+    // Beside those of logs there are traces and metrics.
+    assert_eq!(templates["index_templates"].as_array().unwrap().len(), KINDS.len() + 2);
 }
 
 /// A cluster that has everything, in front of a Kibana that takes everything.
@@ -266,6 +267,8 @@ fn elasticsearch_reads_the_lifecycle_policies_and_templates_name_them() {
     for (template, policy) in [
         ("project-ai-persona", "project-ai"),
         ("project-ai-logs", "project-ai"),
+        ("project-ai-traces", "project-ai"),
+        ("project-ai-metrics", "project-ai"),
         ("project-ai-security", "project-ai-audit"),
         ("project-ai-ethics", "project-ai-audit"),
         ("forebay-dead-letters", "project-ai-audit"),

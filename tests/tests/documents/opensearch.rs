@@ -88,6 +88,9 @@ fn the_template_is_installed_without_what_it_lacks() {
     let installed = stage.node.get("/_index_template/forebay").unwrap();
     let template = &installed["index_templates"][0]["index_template"]["template"];
     assert_eq!(template["mappings"].get("subobjects"), None);
+    let traces = stage.node.get("/_index_template/forebay-traces").unwrap();
+    let traces = &traces["index_templates"][0]["index_template"]["template"]["mappings"]["properties"];
+    assert_eq!((traces["kind"]["type"].as_str(), traces.get("events")), (Some("keyword"), None));
     assert_eq!(template["settings"]["index"]["mapping"]["total_fields"], json!({"limit": "1000"}));
 
     let index = stage.stored().remove(0).index;

@@ -5,6 +5,7 @@ use super::buffer::Payload;
 use super::caller::Identity;
 use super::http_connection::NoRoom;
 use super::inflate;
+use super::inflate_zstd;
 use super::read::Chunks;
 use crate::rate_limit::RateLimited;
 use bytes::Bytes;
@@ -43,6 +44,7 @@ pub struct Bounds {
 pub enum Coding {
     Identity,
     Gzip,
+    Zstd,
 }
 
 impl Coding {
@@ -52,7 +54,10 @@ impl Coding {
         if name.is_empty() || name.eq_ignore_ascii_case(b"identity") {
             return Some(Self::Identity);
         }
-        (name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip")).then_some(Self::Gzip)
+        if name.eq_ignore_ascii_case(b"gzip") || name.eq_ignore_ascii_case(b"x-gzip") {
+            return Some(Self::Gzip);
+        }
+        name.eq_ignore_ascii_case(b"zstd").then_some(Self::Zstd)
     }
 
     /// The coding of an HTTP request's body.
@@ -61,7 +66,7 @@ impl Coding {
     /// `Encoding` for one that is not understood, or several.
     pub fn of_http(headers: &http::HeaderMap) -> Result<Self, Fault> {
         let unknown =
-            || Fault::new(Kind::Encoding, "Content-Encoding must be gzip or identity, and one at most");
+            || Fault::new(Kind::Encoding, "Content-Encoding must be gzip, zstd or identity, and one at most");
         let mut codings = headers.get_all(http::header::CONTENT_ENCODING).iter();
         let parse = |value: &http::HeaderValue| Self::parse(value.as_bytes()).ok_or_else(unknown);
         let first = codings.next().map_or(Ok(Self::Identity), parse)?;
@@ -178,13 +183,16 @@ impl Endpoint {
     /// Inflates a payload if it is compressed.
     ///
     /// # Errors
-    /// Over a bound, or not what `coding` says. An empty body is no gzip, but some clients send it so.
+    /// Over a bound, or not what `coding` says. An empty body is neither gzip nor zstd, but some clients send it so.
     pub async fn inflate(&self, payload: Payload, coding: Coding) -> Result<Payload, Fault> {
         match coding {
             Coding::Gzip if !payload.bytes.is_empty() => {
                 inflate::gzip(payload, self.budget(), self.bounds.max_bytes).await
             }
-            Coding::Gzip | Coding::Identity => Ok(payload),
+            Coding::Zstd if !payload.bytes.is_empty() => {
+                inflate_zstd::zstd(payload, self.budget(), self.bounds.max_bytes).await
+            }
+            Coding::Gzip | Coding::Zstd | Coding::Identity => Ok(payload),
         }
     }
 

@@ -8,7 +8,7 @@ use forebay_pipeline::budget::Budget;
 use std::sync::Arc;
 
 /// Output of one step between two looks at other tasks: about 0.2 ms of work.
-const STEP_BYTES: usize = 256 << 10;
+pub const STEP_BYTES: usize = 256 << 10;
 /// Deflate cannot do better than this, so a trailer that promises more is a lie (RFC 1951; 258 bytes for 2 bits).
 const MAX_RATIO: usize = 1032;
 /// A copy makes 64 bytes of three; what stands around them makes it no better.
@@ -16,7 +16,7 @@ const MAX_SNAPPY_RATIO: usize = 22;
 /// The window of gzip as a power of two, as zlib counts it.
 const WINDOW_BITS: u8 = 15;
 /// Most members in one body. Each costs the set-up of a decompressor, and may be as short as 20 bytes.
-const MAX_MEMBERS: usize = 4096;
+pub const MAX_MEMBERS: usize = 4096;
 /// Header and trailer of the shortest member.
 const MIN_MEMBER_BYTES: usize = 18;
 

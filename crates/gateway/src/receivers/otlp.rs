@@ -24,7 +24,7 @@ pub struct OtlpConfig {
     /// OTLP/gRPC, with the health service (`grpc.health.v1`) beside it. Without it nothing listens for gRPC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grpc: Option<OtlpGrpcConfig>,
-    /// OTLP/HTTP with protobuf bodies: `POST /v1/logs`, `/v1/traces`, `/v1/metrics`. Without it nothing listens for OTLP/HTTP.
+    /// OTLP/HTTP with bodies of protobuf or JSON: `POST /v1/logs`, `/v1/traces`, `/v1/metrics`. Without it nothing listens for OTLP/HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<OtlpHttpConfig>,
     /// How records get the ids under which sinks store them. `content` recognises a client's retry and stores its records once;
@@ -161,6 +161,21 @@ pub fn response(taken: &Taken) -> Bytes {
     let rejected_log_records = i64::try_from(taken.rejected).unwrap_or(i64::MAX);
     let partial = ExportLogsPartialSuccess { rejected_log_records, error_message };
     ExportLogsServiceResponse { partial_success: Some(partial) }.encode_to_vec().into()
+}
+
+/// The same in OTLP's JSON, where an `int64` is a string.
+pub fn json_response(signal: Signal, taken: &Taken) -> Bytes {
+    let message = taken.message();
+    if taken.rejected == 0 && message.is_empty() {
+        return Bytes::from_static(b"{}");
+    }
+    let name = match signal {
+        Signal::Logs => "rejectedLogRecords",
+        Signal::Traces => "rejectedSpans",
+        Signal::Metrics => "rejectedDataPoints",
+    };
+    let partial = serde_json::json!({ name: taken.rejected.to_string(), "errorMessage": message });
+    serde_json::json!({ "partialSuccess": partial }).to_string().into()
 }
 
 #[cfg(test)]

@@ -191,9 +191,9 @@ fn unknown(path: &str) -> Fault {
 fn message_coding(headers: &HeaderMap) -> Result<Option<Coding>, Fault> {
     let Some(name) = headers.get(GRPC_ENCODING) else { return Ok(None) };
     match Coding::parse(name.as_bytes()) {
-        Some(Coding::Gzip) => Ok(Some(Coding::Gzip)),
         Some(Coding::Identity) => Ok(None),
-        None => Err(Fault::new(Kind::Encoding, "grpc-encoding must be gzip or identity")),
+        Some(coding) => Ok(Some(coding)),
+        None => Err(Fault::new(Kind::Encoding, "grpc-encoding must be gzip, zstd or identity")),
     }
 }
 
@@ -238,7 +238,7 @@ fn success(taken: &Taken) -> Response<Reply> {
 fn failure(fault: &Fault) -> Response<Reply> {
     let mut response: Response<Reply> = Status::into_http(status::grpc(fault));
     if fault.kind == Kind::Encoding {
-        response.headers_mut().insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip"));
+        response.headers_mut().insert(GRPC_ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip,zstd"));
     }
     response
 }

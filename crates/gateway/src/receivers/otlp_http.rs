@@ -1,4 +1,4 @@
-//! OTLP over HTTP (OTLP specification, "OTLP/HTTP"): protobuf bodies for now.
+//! OTLP over HTTP (OTLP specification, "OTLP/HTTP"), in protobuf or in JSON.
 
 use super::OTLP_HTTP;
 use super::answer::{Fault, Kind, Taken};
@@ -49,10 +49,15 @@ impl Handler for OtlpHttp {
 
     async fn handle(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
         let wants_json = wants_json(&request);
+        let signal = signal_at(request.uri().path()).ok();
         let mut visit = self.endpoint.visit(caller.as_deref());
         let outcome = self.export(request, &mut visit).await;
         visit.close(&outcome);
         match outcome {
+            Ok(taken) if wants_json => {
+                // What was taken came by one of the paths.
+                answer(StatusCode::OK, JSON, otlp::json_response(signal.unwrap_or_default(), &taken))
+            }
             Ok(taken) => answer(StatusCode::OK, PROTOBUF, otlp::response(&taken)),
             Err(fault) => failure(&fault, wants_json),
         }
@@ -64,11 +69,16 @@ impl OtlpHttp {
     where
         B: Body<Data = Bytes> + Unpin,
     {
+        let is_json = wants_json(&request);
         let (signal, coding) = self.accept(&request).map_err(|fault| fault.unread(&request))?;
         let payload = self.endpoint.read(request, coding).await?;
         visit.counted();
         let message = self.endpoint.request(payload);
-        let admitted = self.endpoint.intake.admit_otlp(signal, message, &self.endpoint.door, self.ids)?;
+        let (intake, door) = (&self.endpoint.intake, &self.endpoint.door);
+        let admitted = match is_json {
+            true => intake.admit_otlp_json(signal, message, door, self.ids)?,
+            false => intake.admit_otlp(signal, message, door, self.ids)?,
+        };
         self.endpoint.settle(admitted, None).await
     }
 
@@ -109,12 +119,8 @@ fn accept(method: &Method, headers: &HeaderMap) -> Result<Coding, Fault> {
         return Err(Fault::new(Kind::Method, "OTLP is sent with POST"));
     }
     let media_type = media_type(headers);
-    if media_type.eq_ignore_ascii_case(JSON.as_bytes()) {
-        let message = "OTLP in JSON is not accepted yet: set the exporter's protocol to http/protobuf";
-        return Err(Fault::new(Kind::MediaType, message));
-    }
-    if !media_type.eq_ignore_ascii_case(PROTOBUF.as_bytes()) {
-        return Err(Fault::new(Kind::MediaType, format!("Content-Type must be {PROTOBUF}")));
+    if ![PROTOBUF, JSON].iter().any(|known| media_type.eq_ignore_ascii_case(known.as_bytes())) {
+        return Err(Fault::new(Kind::MediaType, format!("Content-Type must be {PROTOBUF} or {JSON}")));
     }
     Coding::of_http(headers)
 }
@@ -153,7 +159,6 @@ mod tests {
             (Method::POST, several(&["gzip", "gzip"]), Kind::Encoding),
             (Method::POST, several(&["identity", "gzip"]), Kind::Encoding),
             (Method::PUT, good, Kind::Method),
-            (Method::POST, head(JSON, "gzip"), Kind::MediaType),
             (Method::POST, head("text/plain", "gzip"), Kind::MediaType),
             (Method::POST, HeaderMap::new(), Kind::MediaType),
             (Method::POST, head(PROTOBUF, "br"), Kind::Encoding),

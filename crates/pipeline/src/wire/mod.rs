@@ -82,6 +82,8 @@ pub enum Malformed {
     Utf8 { offset: usize },
     #[error("nested too deep at byte {offset}")]
     TooDeep { offset: usize },
+    #[error("malformed OTLP in JSON: {what}")]
+    OtlpJson { what: String },
     #[error("duplicate key at byte {offset}")]
     DuplicateKey { offset: usize },
     #[error("record {record} is not a JSON object")]

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Names that mean something somewhere.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 36] = [
     "",
     "@timestamp",
     "level",
@@ -36,6 +36,16 @@ const NAMES: [&str; 26] = [
     "entity_refs",
     "component",
     "service.name",
+    "kind",
+    "status.code",
+    "events",
+    "duration",
+    "metric.name",
+    "metric.x",
+    "value",
+    "count",
+    "positive.offset",
+    "exemplars",
     "a",
     "b",
 ];
@@ -73,7 +83,7 @@ pub fn nested(depth: usize, is_map: bool) -> AnyValue {
     value
 }
 
-fn text() -> impl Strategy<Value = String> {
+pub fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
         "[a-z]{1,12}",
@@ -83,7 +93,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn key() -> impl Strategy<Value = String> {
+pub fn key() -> impl Strategy<Value = String> {
     prop_oneof![3 => select(&NAMES[..]).prop_map(str::to_owned), 1 => text()]
 }
 
@@ -119,7 +129,7 @@ fn attributes_of(
     vec(attribute, count)
 }
 
-fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+pub fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     let few = attributes_of(any_value().boxed(), 0..6);
     // More than are compared pair by pair.
     let simple = any::<i64>().prop_map(|number| AnyValue { value: Some(Value::IntValue(number)) });
@@ -127,7 +137,7 @@ fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     prop_oneof![9 => few, 1 => many]
 }
 
-fn times() -> impl Strategy<Value = u64> {
+pub fn times() -> impl Strategy<Value = u64> {
     prop_oneof![Just(0), 1_790_000_000_000_000_000..1_800_000_000_000_000_000_u64, any::<u64>()]
 }
 
@@ -156,7 +166,7 @@ fn record() -> impl Strategy<Value = LogRecord> {
     )
 }
 
-fn scope_logs() -> impl Strategy<Value = ScopeLogs> {
+pub fn scope() -> impl Strategy<Value = Option<InstrumentationScope>> {
     let scope = (text(), text(), attributes(), 0..2_u32).prop_map(
         |(name, version, attributes, dropped_attributes_count)| InstrumentationScope {
             name,
@@ -165,8 +175,15 @@ fn scope_logs() -> impl Strategy<Value = ScopeLogs> {
             dropped_attributes_count,
         },
     );
-    (option::weighted(0.8, scope), vec(record(), 0..4), text())
-        .prop_map(|(scope, log_records, schema_url)| ScopeLogs { scope, log_records, schema_url })
+    option::weighted(0.8, scope)
+}
+
+fn scope_logs() -> impl Strategy<Value = ScopeLogs> {
+    (scope(), vec(record(), 0..4), text()).prop_map(|(scope, log_records, schema_url)| ScopeLogs {
+        scope,
+        log_records,
+        schema_url,
+    })
 }
 
 fn entity_ref() -> impl Strategy<Value = EntityRef> {
@@ -180,7 +197,7 @@ fn entity_ref() -> impl Strategy<Value = EntityRef> {
     )
 }
 
-fn resource_logs() -> impl Strategy<Value = ResourceLogs> {
+pub fn resource() -> impl Strategy<Value = Option<Resource>> {
     let resource = (attributes(), 0..2_u32, vec(entity_ref(), 0..3)).prop_map(
         |(attributes, dropped_attributes_count, entity_refs)| Resource {
             attributes,
@@ -188,6 +205,10 @@ fn resource_logs() -> impl Strategy<Value = ResourceLogs> {
             entity_refs,
         },
     );
-    (option::weighted(0.8, resource), vec(scope_logs(), 0..4), text())
+    option::weighted(0.8, resource)
+}
+
+fn resource_logs() -> impl Strategy<Value = ResourceLogs> {
+    (resource(), vec(scope_logs(), 0..4), text())
         .prop_map(|(resource, scope_logs, schema_url)| ResourceLogs { resource, scope_logs, schema_url })
 }

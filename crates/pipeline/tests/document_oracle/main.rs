@@ -1,4 +1,4 @@
-//! The documents of OTLP logs against an oracle made of prost and serde_json, and what is accepted against prost.
+//! The documents of OTLP against an oracle made of prost and serde_json, and what is accepted against prost.
 //!
 //! Proves that for any request which prost accepts, our documents are what `docs/document-model.md` says, to the byte, whatever
 //! the order and the splitting of protobuf fields. Does not prove that any server takes them.
@@ -7,9 +7,11 @@
 mod arbitrary;
 mod oracle;
 mod scatter;
+mod signals;
 
 use arbitrary::request;
 use bytes::Bytes;
+use forebay_pipeline::Signal;
 use forebay_pipeline::body::{Body, OnRefused, Share};
 use forebay_pipeline::budget::Budget;
 use forebay_pipeline::document::{DocumentWriter, Framing};
@@ -38,7 +40,7 @@ fn promoted() -> Vec<String> {
 fn plan() -> Plan {
     let route = RouteConfig {
         name: "all".to_owned(),
-        signals: vec![forebay_pipeline::Signal::Logs],
+        signals: Signal::ALL.to_vec(),
         when: None,
         to: vec!["sink".to_owned()],
         index: "logs".to_owned(),
@@ -49,16 +51,24 @@ fn plan() -> Plan {
 }
 
 /// What the intake does with a request's bytes.
-fn admit(bytes: &[u8]) -> Result<Arc<Body>, Malformed> {
+fn admit(signal: Signal, bytes: &[u8]) -> Result<Arc<Body>, Malformed> {
     let (mut bytes, mut index) = (Bytes::copy_from_slice(bytes), Index::default());
-    if check(&bytes, &mut index)? == Layout::Scattered {
-        bytes = otlp::normalize(forebay_pipeline::Signal::Logs, &bytes)?.into();
+    if check(signal, &bytes, &mut index)? == Layout::Scattered {
+        bytes = otlp::normalize(signal, &bytes)?.into();
         index = Index::default();
-        assert_eq!(check(&bytes, &mut index)?, Layout::Canonical, "what was put in order is in order");
+        assert_eq!(
+            check(signal, &bytes, &mut index)?,
+            Layout::Canonical,
+            "what was put in order is in order"
+        );
     }
     Ok(Arc::new(Body {
         bytes,
-        wire: WireId::OtlpLogs,
+        wire: match signal {
+            Signal::Logs => WireId::OtlpLogs,
+            Signal::Traces => WireId::OtlpTraces,
+            Signal::Metrics => WireId::OtlpMetrics,
+        },
         index,
         ids: Ids::None,
         arrived: ARRIVED,
@@ -67,11 +77,11 @@ fn admit(bytes: &[u8]) -> Result<Arc<Body>, Malformed> {
     }))
 }
 
-fn check(bytes: &[u8], index: &mut Index) -> Result<Layout, Malformed> {
+fn check(signal: Signal, bytes: &[u8], index: &mut Index) -> Result<Layout, Malformed> {
     let (plan, limits) = (plan(), Limits::default());
     let window = EventWindow::new(Duration::from_secs(86_400), Duration::from_secs(86_400));
     let context = CheckContext { limits: &limits, arrived: ARRIVED, window: &window };
-    otlp::check(bytes, &context, &mut Matcher::new(&plan), index)
+    otlp::check(bytes, &context, &mut Matcher::of(signal, &plan), index)
 }
 
 fn share(body: &Arc<Body>) -> Share {
@@ -114,10 +124,18 @@ fn documents(writer: &mut DocumentWriter, body: &Arc<Body>) -> Vec<String> {
 
 /// Holds our documents of `bytes` against the oracle's, or our refusal against prost's.
 fn compare(bytes: &[u8]) -> Result<(), TestCaseError> {
-    let by_prost = ExportLogsServiceRequest::decode(bytes);
-    match (admit(bytes), by_prost) {
+    compare_as(Signal::Logs, bytes, |request: &ExportLogsServiceRequest| oracle::documents(request, ARRIVED))
+}
+
+/// The same for the requests of one signal, whose documents `oracle` knows.
+fn compare_as<R: prost::Message + Default + std::fmt::Debug>(
+    signal: Signal,
+    bytes: &[u8],
+    oracle: impl Fn(&R) -> Vec<String>,
+) -> Result<(), TestCaseError> {
+    match (admit(signal, bytes), R::decode(bytes)) {
         (Ok(body), Ok(request)) => {
-            let expected = oracle::documents(&request, ARRIVED);
+            let expected = oracle(&request);
             let mut writer = DocumentWriter::new(&promoted());
             prop_assert_eq!(&documents(&mut writer, &body), &expected);
             // A writer that has written before must write the same.
@@ -148,7 +166,7 @@ proptest! {
 
     #[test]
     fn the_order_and_splitting_of_fields_does_not_matter(request in request(), seed in any::<u64>()) {
-        compare(&scatter::request(&request.encode_to_vec(), seed))?;
+        compare(&scatter::request(&request.encode_to_vec(), scatter::Message::Request, seed))?;
     }
 
     #[test]
@@ -230,7 +248,7 @@ fn a_record_that_does_not_fit_leaves_no_trace() {
     let mut request = arbitrary::one_record(value);
     let records = &mut request.resource_logs[0].scope_logs[0].log_records;
     *records = vec![records[0].clone(); 10];
-    let body = admit(&request.encode_to_vec()).unwrap();
+    let body = admit(Signal::Logs, &request.encode_to_vec()).unwrap();
     let mut writer = DocumentWriter::new(&promoted());
     let one = b"action\n".len() + writer.document(&body, 0).len() + 1;
     let mut out = Vec::new();

@@ -9,7 +9,7 @@ use forebay_proto::logs::{LogRecord, ResourceLogs, ScopeLogs};
 use forebay_proto::resource::Resource;
 use serde_json::{Map, Value, json};
 
-type Object = Map<String, Value>;
+pub type Object = Map<String, Value>;
 
 /// One document for each record, as text.
 pub fn documents(request: &ExportLogsServiceRequest, arrived: i64) -> Vec<String> {
@@ -84,7 +84,7 @@ fn fixed(record: &LogRecord, scope: &InstrumentationScope, arrived: i64) -> Obje
     fields
 }
 
-fn add_resource(resource: &Resource, attributes: Object, schema_url: &str, fields: &mut Object) {
+pub fn add_resource(resource: &Resource, attributes: Object, schema_url: &str, fields: &mut Object) {
     for (key, value) in attributes {
         let own = ["", "schema_url", "dropped_attributes_count", "entity_refs"].contains(&key.as_str());
         let prefix = if own || key.starts_with("attributes.") { "resource.attributes." } else { "resource." };
@@ -96,7 +96,7 @@ fn add_resource(resource: &Resource, attributes: Object, schema_url: &str, field
     add(fields, "resource.entity_refs", json!(entities));
 }
 
-fn add_scope(scope: &InstrumentationScope, schema_url: &str, fields: &mut Object) {
+pub fn add_scope(scope: &InstrumentationScope, schema_url: &str, fields: &mut Object) {
     for (key, value) in members(&scope.attributes) {
         let own = ["", "name", "version", "schema_url", "dropped_attributes_count"].contains(&key.as_str());
         let prefix = if own || key.starts_with("attributes.") { "scope.attributes." } else { "scope." };
@@ -109,14 +109,14 @@ fn add_scope(scope: &InstrumentationScope, schema_url: &str, fields: &mut Object
 }
 
 /// Adds a field unless it has proto3's default.
-fn add(fields: &mut Object, name: &str, value: Value) {
+pub fn add(fields: &mut Object, name: &str, value: Value) {
     if value != json!("") && value != json!(0) && value != json!([]) {
         fields.insert(name.to_owned(), value);
     }
 }
 
 /// Attributes by name: the last of equal ones, in its place.
-fn members(attributes: &[KeyValue]) -> Object {
+pub fn members(attributes: &[KeyValue]) -> Object {
     let mut members = Object::new();
     for KeyValue { key, value, .. } in attributes {
         members.shift_remove(key);
@@ -125,7 +125,7 @@ fn members(attributes: &[KeyValue]) -> Object {
     members
 }
 
-fn value_of(value: &AnyValue) -> Value {
+pub fn value_of(value: &AnyValue) -> Value {
     match &value.value {
         None | Some(Kind::StringValueStrindex(_)) => Value::Null,
         Some(Kind::StringValue(text)) => json!(text),
@@ -152,7 +152,7 @@ fn entity_of(entity: &EntityRef) -> Value {
 }
 
 /// Whether a record attribute may not have this name at top level.
-fn is_fixed(name: &str) -> bool {
+pub fn is_fixed(name: &str) -> bool {
     let fixed = "@timestamp observed_timestamp level severity_number message body name trace_id span_id trace_flags \
                  event_name dropped_attributes_count _id _index _source _type _routing _version _seq_no _primary_term \
                  _size _ignored _field_names _doc_count _tier _meta _nested_path _ignored_source \
@@ -174,11 +174,11 @@ fn level_of(number: i32) -> String {
     }
 }
 
-fn rfc3339(nanos: u64) -> Value {
+pub fn rfc3339(nanos: u64) -> Value {
     let timestamp = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap();
     json!(jiff::fmt::temporal::DateTimePrinter::new().precision(Some(9)).timestamp_to_string(&timestamp))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,8 +6,10 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 #[derive(Clone, Copy)]
-enum Message {
+pub enum Message {
     Request,
+    TraceRequest,
+    MetricsRequest,
     ResourceLogs,
     Resource,
     ScopeLogs,
@@ -18,6 +20,36 @@ enum Message {
     Array,
     Map,
     EntityRef,
+    ResourceSpans,
+    ScopeSpans,
+    Span,
+    Event,
+    Link,
+    Status,
+    ResourceMetrics,
+    ScopeMetrics,
+    Metric,
+    /// Of each type, its data and its points.
+    Numbers,
+    Number,
+    Histogram,
+    HistogramPoint,
+    Exponential,
+    ExponentialPoint,
+    Buckets,
+    Summary,
+    SummaryPoint,
+    Quantile,
+    Exemplar,
+}
+
+/// Whether a field holds packed numbers, and whether they are varints.
+fn packed(of: Message, field: u64) -> Option<bool> {
+    match (of, field) {
+        (Message::HistogramPoint, 6 | 7) => Some(false),
+        (Message::Buckets, 2) => Some(true),
+        _ => None,
+    }
 }
 
 /// What message a field holds, if it holds one.
@@ -29,6 +61,35 @@ fn content(of: Message, field: u64) -> Option<Message> {
         (Message::Resource, 1) | (Message::Scope, 3) | (Message::LogRecord, 6) | (Message::Map, 1) => {
             Message::KeyValue
         }
+        (Message::Span, 9) | (Message::Event, 3) | (Message::Link, 4) | (Message::Metric, 12) => {
+            Message::KeyValue
+        }
+        (Message::Number | Message::SummaryPoint | Message::Exemplar, 7) => Message::KeyValue,
+        (Message::HistogramPoint, 9) | (Message::ExponentialPoint, 1) => Message::KeyValue,
+        (Message::TraceRequest, 1) => Message::ResourceSpans,
+        (Message::ResourceSpans | Message::ResourceMetrics, 1) => Message::Resource,
+        (Message::ResourceSpans, 2) => Message::ScopeSpans,
+        (Message::ScopeSpans | Message::ScopeMetrics, 1) => Message::Scope,
+        (Message::ScopeSpans, 2) => Message::Span,
+        (Message::Span, 11) => Message::Event,
+        (Message::Span, 13) => Message::Link,
+        (Message::Span, 15) => Message::Status,
+        (Message::MetricsRequest, 1) => Message::ResourceMetrics,
+        (Message::ResourceMetrics, 2) => Message::ScopeMetrics,
+        (Message::ScopeMetrics, 2) => Message::Metric,
+        (Message::Metric, 5 | 7) => Message::Numbers,
+        (Message::Metric, 9) => Message::Histogram,
+        (Message::Metric, 10) => Message::Exponential,
+        (Message::Metric, 11) => Message::Summary,
+        (Message::Numbers, 1) => Message::Number,
+        (Message::Histogram, 1) => Message::HistogramPoint,
+        (Message::Exponential, 1) => Message::ExponentialPoint,
+        (Message::Summary, 1) => Message::SummaryPoint,
+        (Message::Number, 5) | (Message::HistogramPoint, 8) | (Message::ExponentialPoint, 11) => {
+            Message::Exemplar
+        }
+        (Message::ExponentialPoint, 8 | 9) => Message::Buckets,
+        (Message::SummaryPoint, 6) => Message::Quantile,
         (Message::Resource, 3) => Message::EntityRef,
         (Message::ScopeLogs, 1) => Message::Scope,
         (Message::ScopeLogs, 2) => Message::LogRecord,
@@ -40,8 +101,8 @@ fn content(of: Message, field: u64) -> Option<Message> {
 }
 
 /// The request in another encoding, which `seed` chooses.
-pub fn request(bytes: &[u8], seed: u64) -> Vec<u8> {
-    scatter(bytes, Message::Request, &mut StdRng::seed_from_u64(seed))
+pub fn request(bytes: &[u8], kind: Message, seed: u64) -> Vec<u8> {
+    scatter(bytes, kind, &mut StdRng::seed_from_u64(seed))
 }
 
 fn scatter(bytes: &[u8], message: Message, dice: &mut StdRng) -> Vec<u8> {
@@ -53,6 +114,10 @@ fn scatter(bytes: &[u8], message: Message, dice: &mut StdRng) -> Vec<u8> {
             Some(inner) => {
                 let inner = scatter(payload, inner, dice);
                 fields.extend(pieces(&inner, dice).into_iter().map(|piece| length_delimited(tag, piece)));
+            }
+            None if packed(message, tag >> 3).is_some() && dice.random_ratio(1, 4) => {
+                let is_varint = packed(message, tag >> 3) == Some(true);
+                fields.extend(unpacked(tag, payload, is_varint, dice));
             }
             None => fields.push(rest[..rest.len() - after.len()].to_vec()),
         }
@@ -84,6 +149,29 @@ fn pieces<'m>(message: &'m [u8], dice: &mut StdRng) -> Vec<&'m [u8]> {
     }
     let (first, second) = message.split_at(ends[dice.random_range(0..ends.len())]);
     vec![first, second]
+}
+
+/// Packed numbers one by one, or in two lists.
+fn unpacked(tag: u64, mut payload: &[u8], is_varint: bool, dice: &mut StdRng) -> Vec<Vec<u8>> {
+    let mut numbers = Vec::new();
+    while !payload.is_empty() {
+        let length = if is_varint { payload.len() - read_varint(payload).1.len() } else { 8 };
+        let (number, after) = payload.split_at(length);
+        numbers.push(number.to_vec());
+        payload = after;
+    }
+    if dice.random_ratio(1, 2) {
+        let (first, second) = numbers.split_at(numbers.len() / 2);
+        return [first, second].map(|numbers| length_delimited(tag, &numbers.concat())).to_vec();
+    }
+    let wire_type = u64::from(!is_varint);
+    let alone = |number: Vec<u8>| {
+        let mut out = Vec::new();
+        varint(tag & !7 | wire_type, &mut out);
+        out.extend(number);
+        out
+    };
+    numbers.into_iter().map(alone).collect()
 }
 
 /// A field with a number that no message has.

@@ -107,7 +107,12 @@ pub struct Template {
     pub name: String,
     /// Index names that it applies to, with `*`. Default `project-ai-*`. Change it together with the routes.
     pub patterns: Vec<String>,
-    /// Which template wins where several apply: the highest. Default 200, above those that ship with Elasticsearch.
+    /// Index names of traces, with `*`: they have a template of their own, `<name>-traces`. Default `project-ai-traces-*`; an empty list
+    /// installs none.
+    pub traces: Vec<String>,
+    /// Index names of metrics, in the same way: `<name>-metrics`. Default `project-ai-metrics-*`.
+    pub metrics: Vec<String>,
+    /// Which template wins where several apply: the highest; those of traces and metrics are one and two above. Default 200, above those that ship with Elasticsearch.
     pub priority: u32,
     /// How soon a stored document can be found. Default `30s`: refreshing is a large part of the cost of indexing. Shorter
     /// for those who watch searches live.
@@ -146,6 +151,8 @@ impl Default for Template {
             install: true,
             name: "forebay".to_owned(),
             patterns: vec!["project-ai-*".to_owned()],
+            traces: vec!["project-ai-traces-*".to_owned()],
+            metrics: vec!["project-ai-metrics-*".to_owned()],
             priority: 200,
             refresh_interval: Period::secs(30),
             shards: None,

@@ -1,4 +1,7 @@
-//! The index template: what the fields of our documents are, and a bound on how many there may be.
+//! The index templates: what the fields of our documents are, and a bound on how many there may be. Spans and data points have other fields than
+//! log records, so their indices have templates of their own, which outrank the one for all.
+
+mod mappings;
 
 use super::answer::request_reason;
 use super::nodes::{Answer, Call, Nodes};
@@ -7,22 +10,6 @@ use elasticsearch::http::Method;
 use elasticsearch::http::headers::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Value, json};
 
-/// Longest text (characters) that can be searched as a whole: Lucene's limit of 32,766 bytes, at up to four bytes each.
-const IGNORE_ABOVE: u32 = 8_191;
-/// Fields that are words whatever the first document has in them.
-const WORDS: [&str; 10] = [
-    "level",
-    "severity",
-    "name",
-    "component",
-    "service.name",
-    "mood",
-    "result",
-    "endpoint",
-    "trace_id",
-    "span_id",
-];
-
 /// What only some servers have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Features {
@@ -30,35 +17,91 @@ struct Features {
     flat_names: bool,
     /// Elasticsearch 8.14. Without it, a document with a field too many is refused.
     field_overflow: bool,
+    /// Elasticsearch 7.3, not OpenSearch, which calls its own otherwise. Without it, what is in events, links and exemplars is mapped like any
+    /// other field.
+    flattened: bool,
 }
 
-/// Installs the template, or replaces it by itself.
+/// Whose documents a template is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Those of all indices that have no template of their own.
+    All,
+    Traces,
+    Metrics,
+}
+
+impl Kind {
+    fn name(self, template: &Template) -> String {
+        match self {
+            Self::All => template.name.clone(),
+            Self::Traces => format!("{}-traces", template.name),
+            Self::Metrics => format!("{}-metrics", template.name),
+        }
+    }
+
+    fn patterns(self, template: &Template) -> &[String] {
+        match self {
+            Self::All => &template.patterns,
+            Self::Traces => &template.traces,
+            Self::Metrics => &template.metrics,
+        }
+    }
+
+    /// Two that apply to one index must not be of one rank.
+    fn priority(self, template: &Template) -> u32 {
+        match self {
+            Self::All => template.priority,
+            Self::Traces => template.priority.saturating_add(1),
+            Self::Metrics => template.priority.saturating_add(2),
+        }
+    }
+}
+
+/// Installs the templates, or replaces them by themselves.
 ///
 /// # Errors
 /// What the server or the network said. Trying again is harmless.
 pub(super) async fn install(sink: &str, nodes: &Nodes, template: &Template) -> Result<(), String> {
-    let mut features = Features { flat_names: true, field_overflow: true };
+    let mut features = Features { flat_names: true, field_overflow: true, flattened: true };
+    for kind in [Kind::All, Kind::Traces, Kind::Metrics] {
+        if !kind.patterns(template).is_empty() {
+            install_one(sink, nodes, template, kind, &mut features).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Installs one of them, without the features that the server turns out to lack.
+async fn install_one(
+    sink: &str,
+    nodes: &Nodes,
+    template: &Template,
+    kind: Kind,
+    features: &mut Features,
+) -> Result<(), String> {
+    let name = kind.name(template);
     loop {
-        let answer = put(nodes, template, features).await?;
+        let answer = put(nodes, &name, &render(template, kind, *features)).await?;
         if answer.status.is_success() {
-            tracing::info!(sink, template = template.name, ?features, "index template installed");
+            tracing::info!(sink, template = name, ?features, "index template installed");
             return Ok(());
         }
         let reason = request_reason(&answer);
-        let Some(less) = without_refused(features, answer.status.as_u16(), &answer.body) else {
-            return Err(format!("index template {}: {reason}", template.name));
+        let Some(less) = without_refused(*features, answer.status.as_u16(), &answer.body) else {
+            return Err(format!("index template {name}: {reason}"));
         };
         tracing::debug!(sink, reason, "the server lacks a feature of the index template");
-        features = less;
+        *features = less;
     }
 }
 
-async fn put(nodes: &Nodes, template: &Template, features: Features) -> Result<Answer, String> {
+async fn put(nodes: &Nodes, name: &str, rendered: &Value) -> Result<Answer, String> {
     let mut headers = common_headers();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    let path = format!("/_index_template/{}", template.name);
+    let path = format!("/_index_template/{name}");
     let call = Call { method: Method::Put, path: &path, headers, query: &[] };
-    nodes.send(call, json_body(&render(template, features))).await.map_err(|failure| failure.reason)
+    nodes.send(call, json_body(rendered)).await.map_err(|failure| failure.reason)
 }
 
 /// What to do without, if the server refused the template because of it.
@@ -70,10 +113,13 @@ fn without_refused(features: Features, status: u16, said: &[u8]) -> Option<Featu
     if features.field_overflow && names("ignore_dynamic_beyond_limit") {
         return Some(Features { field_overflow: false, ..features });
     }
+    if features.flattened && names("flattened") {
+        return Some(Features { flattened: false, ..features });
+    }
     None
 }
 
-fn render(template: &Template, features: Features) -> Value {
+fn render(template: &Template, kind: Kind, features: Features) -> Value {
     let mut limits = json!({ "limit": template.total_fields_limit });
     if features.field_overflow {
         limits["ignore_dynamic_beyond_limit"] = json!(true);
@@ -89,10 +135,10 @@ fn render(template: &Template, features: Features) -> Value {
         index["number_of_replicas"] = json!(replicas);
     }
     let mut rendered = json!({
-        "index_patterns": template.patterns,
-        "priority": template.priority,
+        "index_patterns": kind.patterns(template),
+        "priority": kind.priority(template),
         "_meta": { "managed_by": "forebay" },
-        "template": { "settings": { "index": index }, "mappings": mappings(features) },
+        "template": { "settings": { "index": index }, "mappings": mappings::mappings(kind, features) },
     });
     if template.data_stream {
         rendered["data_stream"] = json!({});
@@ -100,46 +146,23 @@ fn render(template: &Template, features: Features) -> Value {
     rendered
 }
 
-fn mappings(features: Features) -> Value {
-    let word = json!({ "type": "keyword", "ignore_above": IGNORE_ABOVE });
-    let mut properties = json!({
-        "@timestamp": { "type": "date", "format": "strict_date_optional_time||epoch_millis" },
-        "observed_timestamp": { "type": "date", "format": "strict_date_optional_time||epoch_millis" },
-        "message": { "type": "text" },
-        "severity_number": { "type": "integer" },
-        // A text of digits must not be found as the number that it looks like; it stays in the document.
-        "api.duration": { "type": "double", "coerce": false, "ignore_malformed": true },
-    });
-    for name in WORDS {
-        properties[name] = word.clone();
-    }
-    let mut mappings = json!({
-        // Else the first text that looks like a date makes every later one that does not a refused document.
-        "date_detection": false,
-        "dynamic_templates": [{ "words": { "match_mapping_type": "string", "mapping": word } }],
-        "properties": properties,
-    });
-    if features.flat_names {
-        mappings["subobjects"] = json!(false);
-    }
-    mappings
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const ALL: Features = Features { flat_names: true, field_overflow: true };
+    const ALL: Features = Features { flat_names: true, field_overflow: true, flattened: true };
 
     #[test]
     fn what_a_server_refuses_is_left_out_one_by_one() {
         let opensearch = br#"{"error":{"type":"mapper_parsing_exception","reason":"Root mapping definition has unsupported parameters:  [subobjects : false]"},"status":400}"#;
         let less = without_refused(ALL, 400, opensearch).unwrap();
-        assert_eq!(less, Features { flat_names: false, field_overflow: true });
+        assert_eq!(less, Features { flat_names: false, ..ALL });
         let unknown = b"unknown setting [index.mapping.total_fields.ignore_dynamic_beyond_limit]";
         let least = without_refused(less, 400, unknown).unwrap();
-        assert_eq!(least, Features { flat_names: false, field_overflow: false });
+        assert_eq!(least, Features { field_overflow: false, ..less });
+        let flat = br#"No handler for type [flattened] declared on field [events]"#;
+        assert_eq!(without_refused(least, 400, flat), Some(Features { flattened: false, ..least }));
         assert_eq!(without_refused(least, 400, unknown), None);
         assert_eq!(without_refused(ALL, 403, opensearch), None);
         assert_eq!(without_refused(ALL, 400, b"composable template [x] is broken"), None);
@@ -147,7 +170,7 @@ mod tests {
 
     #[test]
     fn settings_and_features_show_in_the_template() {
-        let rendered = render(&Template::default(), ALL);
+        let rendered = render(&Template::default(), Kind::All, ALL);
         assert_eq!(rendered["index_patterns"], json!(["project-ai-*"]));
         assert_eq!(rendered["template"]["mappings"]["subobjects"], json!(false));
         assert_eq!(
@@ -161,7 +184,11 @@ mod tests {
 
         let template =
             Template { shards: Some(2), replicas: Some(0), data_stream: true, ..Template::default() };
-        let rendered = render(&template, Features { flat_names: false, field_overflow: false });
+        let rendered = render(
+            &template,
+            Kind::All,
+            Features { flat_names: false, field_overflow: false, flattened: false },
+        );
         assert_eq!(rendered["template"]["mappings"].get("subobjects"), None);
         assert_eq!(
             rendered["template"]["settings"]["index"]["mapping"],
@@ -170,5 +197,34 @@ mod tests {
         assert_eq!(rendered["template"]["settings"]["index"]["number_of_shards"], json!(2));
         assert_eq!(rendered["template"]["settings"]["index"]["number_of_replicas"], json!(0));
         assert_eq!(rendered["data_stream"], json!({}));
+    }
+
+    #[test]
+    fn spans_and_data_points_have_templates_that_outrank_the_one_for_all() {
+        let [all, traces, metrics] =
+            [Kind::All, Kind::Traces, Kind::Metrics].map(|kind| render(&Template::default(), kind, ALL));
+        assert_eq!(traces["index_patterns"], json!(["project-ai-traces-*"]));
+        assert_eq!(metrics["index_patterns"], json!(["project-ai-metrics-*"]));
+        let priorities = [all, traces.clone(), metrics.clone()].map(|template| template["priority"].as_u64());
+        assert!(priorities.is_sorted_by(|one, other| one < other), "{priorities:?}");
+        assert_eq!(traces["template"]["mappings"]["properties"]["events"]["type"], "flattened");
+        assert_eq!(metrics["template"]["mappings"]["properties"]["value"]["type"], "double");
+        let less = render(&Template::default(), Kind::Traces, Features { flattened: false, ..ALL });
+        assert_eq!(less["template"]["mappings"]["properties"].get("events"), None);
+    }
+
+    /// The files for those who set the cluster up by themselves say the same.
+    #[test]
+    fn the_component_templates_have_the_same_mappings() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/elasticsearch/component-templates");
+        for (file, kind) in [
+            ("forebay-mappings", Kind::All),
+            ("forebay-mappings-traces", Kind::Traces),
+            ("forebay-mappings-metrics", Kind::Metrics),
+        ] {
+            let text = std::fs::read_to_string(format!("{folder}/{file}.json")).unwrap();
+            let component: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(component["template"]["mappings"], mappings::mappings(kind, ALL), "{file}");
+        }
     }
 }

@@ -198,7 +198,8 @@ async fn an_answer_that_breaks_off_is_a_retry() {
 async fn the_template_is_installed_without_what_the_server_lacks() {
     let lacking = r#"{"error":{"type":"mapper_parsing_exception","reason":"unsupported parameters: [subobjects : false]"}}"#;
     let answers = [http("400 Bad Request", lacking), http("200 OK", r#"{"acknowledged":true}"#)];
-    let (sink, server) = against(r#""template":{"name":"mine","patterns":["a-*"]}"#, &answers).await;
+    let (sink, server) =
+        against(r#""template":{"name":"mine","patterns":["a-*"],"traces":[],"metrics":[]}"#, &answers).await;
     assert_eq!(sink.prepare().await, Ok(()));
     let requests = server.await.unwrap();
     assert!(requests[0].starts_with("PUT /base/_index_template/mine HTTP/1.1\r\n"));

@@ -57,10 +57,10 @@ async fn what_is_not_a_request_for_logs_is_refused_in_its_own_content_type() {
         assert_eq!(answer.head.contains("allow: post"), status == 405);
         assert!(!answer.status_message().message.is_empty());
     }
-    let answer = once(house.http(), POST, json, b"{}").await;
-    assert_eq!(answer.status, 415);
+    let answer = once(house.http(), "POST /v1/traces", json, b"{}").await;
+    assert_eq!(answer.status, 404);
     assert!(answer.head.contains("content-type: application/json"));
-    assert!(answer.json()["message"].as_str().unwrap().contains("http/protobuf"));
+    assert!(answer.json()["message"].as_str().unwrap().contains("signals: [traces]"));
 }
 
 #[tokio::test]

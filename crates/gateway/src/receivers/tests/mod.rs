@@ -12,6 +12,7 @@ mod http_logs;
 mod json_logs;
 mod raw;
 mod remote_write;
+mod signals;
 mod tls;
 mod tls_files;
 

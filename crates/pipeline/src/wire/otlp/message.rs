@@ -53,8 +53,13 @@ impl<'b> Check<'_, '_, '_, 'b> {
 }
 
 impl Kind {
+    /// Whether there may be any number of it.
+    pub(super) const fn is_list(self) -> bool {
+        matches!(self, Self::Texts | Self::Fixed64s | Self::Doubles | Self::Uint64s | Self::Messages(_))
+    }
+
     /// The wire type of one of it.
-    const fn wire_type(self) -> u64 {
+    pub(super) const fn wire_type(self) -> u64 {
         match self {
             Self::Text | Self::Texts | Self::Blob | Self::Id | Self::Message(_) | Self::Messages(_) => BYTES,
             Self::Bool | Self::Int32 | Self::Uint32 | Self::Sint32 | Self::Int64 | Self::Uint64s => VARINT,

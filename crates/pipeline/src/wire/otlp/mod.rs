@@ -5,6 +5,7 @@
 mod check;
 pub(super) mod cursor;
 mod fields;
+mod json;
 mod message;
 mod metric;
 mod normalize;
@@ -18,6 +19,7 @@ mod tests;
 mod walk;
 
 pub use check::{Layout, check};
+pub use json::{Untranslated, from_json};
 pub(crate) use metric::metric_identity;
 pub use metric::walk_points;
 pub use normalize::{NORMALIZE_EXPANSION, normalize};
