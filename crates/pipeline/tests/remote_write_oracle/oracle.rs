@@ -2,7 +2,7 @@
 
 use forebay_proto::prometheus::{BucketSpan, Count, Histogram, ZeroCount, one, two};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Labels = Vec<(String, String)>;
 
@@ -17,7 +17,9 @@ impl Outcome {
 
     /// With documents in an order of their own: that of records of different kinds means nothing.
     pub fn sorted(mut self) -> Self {
-        self.documents.sort_by_cached_key(Value::to_string);
+        let members =
+            |document: &Value| document.as_object().map(|it| format!("{:?}", BTreeMap::from_iter(it)));
+        self.documents.sort_by_cached_key(members);
         self
     }
 }
@@ -143,9 +145,10 @@ impl Outcome {
             self.rejected += records.len() as u64 + bad;
             return;
         };
-        let has_bad_exemplar = series.exemplars.iter().any(|(labels, _, time)| {
-            !is_time(*time) || !labels.as_ref().is_some_and(are_sound)
-        });
+        let has_bad_exemplar = series
+            .exemplars
+            .iter()
+            .any(|(labels, _, time)| !is_time(*time) || !labels.as_ref().is_some_and(are_sound));
         if is_mixed || has_bad_exemplar || !is_time(series.created) {
             self.rejected += records.len() as u64 + bad;
             return;
