@@ -4,11 +4,14 @@
 
 use super::{ExemplarCounts, Version, check, identities};
 use crate::Signal;
+use crate::ledger::Ledger;
 use crate::route::{Matcher, Mode, Plan, RouteConfig};
+use crate::rules::{Rules, RulesConfig};
 use crate::time::EventWindow;
-use crate::wire::{CheckContext, Entry, Index, Limits, Malformed};
+use crate::wire::{CheckContext, Entry, Index, Limits, Malformed, WireId};
 use forebay_proto::prometheus::{Histogram, one, two};
 use prost::Message as _;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const ROUTES: &str = r#"[
@@ -162,4 +165,29 @@ fn metadata_of_version_one_is_a_record_without_a_time_of_its_own() {
     assert_eq!((index.records.len(), index.records[0].flags, counts.len()), (1, Entry::METADATA, 0));
     // As a message of the other version it is empty, by the numbers of its fields.
     assert!(checked(&body, Version::Two, &Limits::default()).unwrap().0.records.is_empty());
+}
+
+#[test]
+fn a_body_in_the_journal_is_read_as_it_was_admitted() {
+    let config: RulesConfig = serde_json::from_value(serde_json::json!({
+        "routes": serde_json::from_str::<serde_json::Value>(ROUTES).unwrap(), "route_mode": "first_match", "promote": [],
+        "max_event_age": "1h", "max_event_lead": "1h", "max_records": 100, "max_record_bytes": 1000, "json": {},
+    }))
+    .unwrap();
+    let rules = Rules::build(&config, &["sink".into()], &Ledger::default()).unwrap();
+    let samples = vec![one::Sample::default()];
+    let label = |name: &str| one::Label { name: name.to_owned(), value: "x".to_owned() };
+    let timeseries = vec![one::TimeSeries { labels: vec![label("a")], samples, ..Default::default() }; 2];
+    let one =
+        one::WriteRequest { timeseries, metadata: vec![one::MetricMetadata::default()] }.encode_to_vec();
+    let two = request(&["", "__name__", "up"], vec![series(&[1, 2], &[1, 2]), series(&[1], &[1])]);
+    for (wire, body, records) in [(WireId::RemoteWrite1, one, 3), (WireId::RemoteWrite2, two, 2)] {
+        let (index, _) = rules.check_remote_write(wire, &body, 7).unwrap();
+        let again = rules.check_again(wire, &body, 7, "remote_write").unwrap();
+        assert_eq!((index.records.len(), again.records.len(), &again.runs), (records, records, &index.runs));
+        assert!(index.runs.iter().all(|run| !run.routes.is_empty()));
+        let ids = |index: &Index| crate::ids::content_ids_of(wire, &body, index);
+        assert_eq!(ids(&index), ids(&again));
+        assert_eq!(ids(&index).iter().collect::<BTreeSet<_>>().len(), records, "twins are told apart");
+    }
 }
