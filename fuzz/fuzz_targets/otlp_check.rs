@@ -50,7 +50,7 @@ fn check(bytes: &[u8], index: &mut Index) -> Result<Layout, Malformed> {
 fn admit(bytes: &[u8]) -> Result<Body, Malformed> {
     let (mut bytes, mut index) = (Bytes::copy_from_slice(bytes), Index::default());
     if check(&bytes, &mut index)? == Layout::Scattered {
-        bytes = otlp::normalize(&bytes)?.into();
+        bytes = otlp::normalize(forebay_pipeline::Signal::Logs, &bytes)?.into();
         index = Index::default();
         assert_eq!(check(&bytes, &mut index)?, Layout::Canonical, "what was put in order is in order");
     }

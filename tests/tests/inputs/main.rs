@@ -9,4 +9,5 @@ mod beats;
 mod elasticsearch;
 mod expected;
 mod scenario;
+mod signals;
 mod telemetrygen;

@@ -58,7 +58,7 @@ fn outcome(bytes: &[u8], wire: WireId) -> Result<Outcome, Malformed> {
 fn compare_one(bytes: &[u8]) -> Result<(), TestCaseError> {
     match (outcome(bytes, WireId::RemoteWrite1), one::WriteRequest::decode(bytes)) {
         (Ok(ours), Ok(request)) => {
-            prop_assert_eq!(ours.sorted(), oracle::of_one(&request, ARRIVED).read_back().sorted())
+            prop_assert_eq!(ours.sorted(), oracle::of_one(&request, ARRIVED).read_back().sorted());
         }
         (Err(_), Err(_)) => {}
         (ours, theirs) => prop_assert!(false, "we say {:?}, prost says {:?}", ours, theirs),

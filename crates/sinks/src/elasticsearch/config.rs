@@ -45,8 +45,8 @@ pub struct Config {
     /// How long one request may take, answer included. Default `60s`, which is longer than a busy cluster takes for a
     /// bulk. A request that runs out of it is sent again.
     pub timeout: Period,
-    /// The index template that is installed at start.
-    pub template: Template,
+    /// The index templates that are installed at start.
+    pub template: Box<Template>,
     /// How records reach it: batches, concurrency, retries.
     pub delivery: DeliveryConfig,
 }
@@ -139,7 +139,7 @@ impl Default for Config {
             compression: Compression::default(),
             require_data_stream: false,
             timeout: Period::secs(60),
-            template: Template::default(),
+            template: Box::default(),
             delivery: DeliveryConfig::default(),
         }
     }
@@ -188,13 +188,13 @@ impl Config {
             shape: BulkShape::new(self.op_type, self.ids, gzip),
             headers: bulk_headers(gzip),
             query,
-            template: self.template.clone(),
+            template: Template::clone(&self.template),
             payloads: Arc::new(AtomicU64::new(1)),
         }))
     }
 
     fn check_template(&self, faults: &mut Vec<Fault>) {
-        let Template { install, name, patterns, .. } = &self.template;
+        let Template { install, name, patterns, .. } = &*self.template;
         if !install {
             return;
         }

@@ -12,7 +12,10 @@ use crate::Signal;
 use crate::budget::{Exhausted, Lease};
 use crate::wire::Malformed;
 use number::Number;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize as _, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
 use std::fmt;
 use writer::Writer;
 
@@ -31,8 +34,8 @@ pub enum Untranslated {
 /// The body is no such request, or the budget has no room for it in both forms.
 pub fn from_json(signal: Signal, body: &[u8], lease: &mut Lease) -> Result<Vec<u8>, Untranslated> {
     // A text with escapes is written out by the reader first, and it may be as long as the body.
-    let is_escaped = memchr::memchr(b'\\', body).is_some();
-    let mut out = Writer::beside(body.len() << u32::from(is_escaped), lease);
+    let unescaped = if memchr::memchr(b'\\', body).is_some() { body.len() } else { 0 };
+    let mut out = Writer::beside(lease.bytes().max(body.len()) + unescaped, lease);
     let mut json = serde_json::Deserializer::from_slice(body);
     let read = Content { out: &mut out, schema: Schema::request(signal) }
         .deserialize(&mut json)
@@ -135,11 +138,23 @@ impl<'de> DeserializeSeed<'de> for Member<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        if matches!(self.field.kind, Kind::Double | Kind::Doubles) && !self.is_list() {
+            return self.double(<&RawValue>::deserialize(json)?.get());
+        }
         json.deserialize_any(self)
     }
 }
 
 impl Member<'_, '_> {
+    /// A double as it is written: the reader would round some of them to a neighbour.
+    fn double<E: Error>(self, literal: &str) -> Result<(), E> {
+        if literal == "null" {
+            return self.visit_unit();
+        }
+        let inside = literal.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        self.number(Number::Text(inside.unwrap_or(literal)))
+    }
+
     /// Whether a list is wanted here, rather than what would be in it.
     fn is_list(&self) -> bool {
         self.place == Place::Field && self.field.kind.is_list()

@@ -156,7 +156,7 @@ fn read_about<'a>(
         metric::METADATA => {
             fields.message()?;
             let number = (metric::METADATA >> 3) as u8;
-            head.metadata = Some(Part::new(Kind::Attributes, number, whole.bytes()));
+            head.metadata = Some(Part::of(Kind::Attributes, number, whole.bytes()));
         }
         other => fields.skip(other, 0)?,
     }

@@ -39,13 +39,13 @@ type Out<'v, 'a> = &'v mut dyn NestedVisitor<'a>;
 
 impl<'a> Part<'a> {
     /// Field number `field` of `message`.
-    pub(super) fn new(kind: Kind, field: u8, message: &'a [u8]) -> AnyPart<'a> {
+    pub(super) fn of(kind: Kind, field: u8, message: &'a [u8]) -> AnyPart<'a> {
         AnyPart::Otlp(Self { kind, field, message })
     }
 
     /// The message itself, as an object.
     fn whole(kind: Kind, message: &'a [u8]) -> Value<'a> {
-        Value::Part(Self::new(kind, 0, message))
+        Value::Part(Self::of(kind, 0, message))
     }
 
     pub(crate) fn is_map(&self) -> bool {
@@ -229,6 +229,6 @@ fn push_count(name: &'static str, count: u32, out: Out<'_, '_>) {
 
 fn push_attributes<'a>(are_there: bool, tag: u64, message: &'a [u8], out: Out<'_, 'a>) {
     if are_there {
-        push("attributes", Value::Part(Part::new(Kind::Attributes, (tag >> 3) as u8, message)), out);
+        push("attributes", Value::Part(Part::of(Kind::Attributes, (tag >> 3) as u8, message)), out);
     }
 }

@@ -99,7 +99,7 @@ fn read_histogram<'a>(
                 _ => return Ok(()),
             };
             if !is_empty {
-                *list = Some(Part::new(kind, (tag >> 3) as u8, whole.bytes()));
+                *list = Some(Part::of(kind, (tag >> 3) as u8, whole.bytes()));
             }
         }
     }
@@ -138,7 +138,7 @@ fn read_buckets(content: Cursor<'_>) -> Result<Buckets<'_>, Bad> {
             tag => {
                 let is_empty = is_empty_list(tag, &mut fields)?;
                 if tag >> 3 == buckets::COUNTS && !is_empty {
-                    found.counts = Some(Part::new(Kind::Varints, buckets::COUNTS as u8, content.bytes()));
+                    found.counts = Some(Part::of(Kind::Varints, buckets::COUNTS as u8, content.bytes()));
                 }
             }
         }
@@ -156,7 +156,7 @@ fn read_summary<'a>(
         summary::FLAGS => head.flags = fields.varint()? as u32,
         summary::QUANTILE => {
             fields.message()?;
-            head.quantile_values = Some(Part::new(Kind::Quantiles, (tag >> 3) as u8, whole.bytes()));
+            head.quantile_values = Some(Part::of(Kind::Quantiles, (tag >> 3) as u8, whole.bytes()));
         }
         other => fields.skip(other, 0)?,
     }
@@ -165,7 +165,7 @@ fn read_summary<'a>(
 
 fn exemplars<'a>(fields: &mut Cursor<'a>, tag: u64, whole: Cursor<'a>) -> Result<Option<AnyPart<'a>>, Bad> {
     fields.message()?;
-    Ok(Some(Part::new(Kind::Exemplars, (tag >> 3) as u8, whole.bytes())))
+    Ok(Some(Part::of(Kind::Exemplars, (tag >> 3) as u8, whole.bytes())))
 }
 
 /// Skips a field, and says whether it is a packed list of nothing.

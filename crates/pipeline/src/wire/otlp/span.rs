@@ -61,7 +61,7 @@ fn read_span<'a>(
     attribute: &mut impl FnMut(Text<'a>, Value<'a>),
 ) -> Result<SpanHead<'a>, Bad> {
     let bytes = content.bytes();
-    let list = |kind, tag: u64| -> Option<AnyPart<'a>> { Some(Part::new(kind, (tag >> 3) as u8, bytes)) };
+    let list = |kind, tag: u64| -> Option<AnyPart<'a>> { Some(Part::of(kind, (tag >> 3) as u8, bytes)) };
     let mut head = SpanHead::default();
     let mut fields = content;
     while !fields.is_done() {

@@ -36,6 +36,10 @@ where
     }
     if let Ok(theirs) = serde_json::from_str::<R>(&json) {
         let ours = read::<R>(signal, &json);
+        // Of their doubles some are rounded to a neighbour of what was written.
+        if ours.as_ref() == Ok(request) {
+            return Ok(());
+        }
         // By their text: what is not a number equals nothing.
         prop_assert_eq!(format!("{:?}", ours), format!("{:?}", Ok::<_, String>(theirs)), "{}", json);
     }
@@ -98,6 +102,9 @@ fn numbers_may_be_texts_and_enumerations_must_be_numbers() {
     for bad in [
         r#""severityNumber":"SEVERITY_NUMBER_INFO""#,
         r#""severityNumber":9.5"#,
+        r#""body":{"doubleValue":"1e999"}"#,
+        r#""body":{"doubleValue":true}"#,
+        r#""body":{"doubleValue":[1]}"#,
         r#""severityNumber":2147483648"#,
         r#""timeUnixNano":-1"#,
         r#""timeUnixNano":"1x""#,
@@ -111,6 +118,12 @@ fn numbers_may_be_texts_and_enumerations_must_be_numbers() {
     assert_eq!(value("1"), Some(Any::DoubleValue(1.0)));
     assert_eq!(value(r#""-Infinity""#), Some(Any::DoubleValue(f64::NEG_INFINITY)));
     assert!(matches!(value(r#""NaN""#), Some(Any::DoubleValue(number)) if number.is_nan()));
+    // A reader in a hurry makes neighbours of these.
+    for exact in
+        [51.248178375505404, -93.31137037688033, -36.573994842753436, 52.314008204106244, 97.45365320034685]
+    {
+        assert_eq!(value(&exact.to_string()), Some(Any::DoubleValue(exact)));
+    }
     let read = record(r#""body":{"intValue":"-9223372036854775808"}"#).unwrap();
     assert_eq!(read.body.unwrap().value, Some(Any::IntValue(i64::MIN)));
 }

@@ -36,7 +36,7 @@ fn damages() -> impl Strategy<Value = Vec<(prop::sample::Index, u8)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1024, ..ProptestConfig::default() })]
 
     #[test]
     fn spans_equal_the_oracles(request in arbitrary::traces(), seed in any::<u64>()) {
@@ -82,4 +82,19 @@ proptest! {
             prop_assert_eq!(documents(&mut writer, &body), oracle::points(&metrics));
         }
     }
+}
+
+/// Among the fuzz targets' seeds are requests of the OpenTelemetry SDK for Python.
+#[test]
+fn what_clients_sent_equals_the_oracles() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/otlp_signals");
+    let mut records = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        compare_traces(&bytes).unwrap();
+        compare_metrics(&bytes).unwrap();
+        let read = [Signal::Traces, Signal::Metrics].map(|signal| super::admit(signal, &bytes));
+        records += read.iter().flatten().map(|body| body.index.records.len()).sum::<usize>();
+    }
+    assert!(records >= 10, "{records}");
 }

@@ -139,12 +139,12 @@ impl<'l> Writer<'l> {
     pub(super) fn number(&mut self, kind: Kind, field: Option<&Field>, number: Number<'_>) -> Option<()> {
         let fixed = match kind {
             Kind::Int32 => {
-                return self.varint_of(field, i32::try_from(number.integer()?).ok()? as i64 as u64);
+                return self.varint_of(field, i64::from(i32::try_from(number.integer()?).ok()?) as u64);
             }
             Kind::Uint32 => return self.varint_of(field, u32::try_from(number.integer()?).ok()?.into()),
             Kind::Sint32 => {
                 let value = i32::try_from(number.integer()?).ok()?;
-                return self.varint_of(field, ((value << 1) ^ (value >> 31)) as u32 as u64);
+                return self.varint_of(field, u64::from(((value << 1) ^ (value >> 31)) as u32));
             }
             Kind::Int64 => return self.varint_of(field, i64::try_from(number.integer()?).ok()? as u64),
             Kind::Uint64s => return self.varint_of(field, u64::try_from(number.integer()?).ok()?),
