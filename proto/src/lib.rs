@@ -2,7 +2,7 @@
 //! hand. The hot path does not use them: it reads the wire itself.
 //!
 //! The types are generated from the official `.proto` files by the `opentelemetry-proto` and `tonic-types` crates, so that
-//! no `protoc` is needed here.
+//! no `protoc` is needed here. No crate offers those of Prometheus; they stand here as `prost-build` would write them.
 
 /// `opentelemetry/proto/collector/logs/v1/logs_service.proto`.
 pub use opentelemetry_proto::tonic::collector::logs::v1 as collector;
@@ -20,6 +20,9 @@ pub use opentelemetry_proto::tonic::metrics::v1 as metrics;
 pub use opentelemetry_proto::tonic::resource::v1 as resource;
 /// `opentelemetry/proto/trace/v1/trace.proto`.
 pub use opentelemetry_proto::tonic::trace::v1 as trace;
+
+/// `prometheus/prompb`: the messages of remote-write 1.0 and 2.0.
+pub mod prometheus;
 
 /// `google/rpc/status.proto` and `google/rpc/error_details.proto`.
 pub mod rpc {

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod otlp;
+mod remote_write;
 mod tally;
 
 use crate::body::Body;
@@ -23,6 +24,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 pub use bulk::BulkItems;
+pub use remote_write::{Written, WrittenCounts};
 pub(crate) use tally::Tally;
 
 /// One request at the door.
@@ -347,6 +349,8 @@ pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
         + std::mem::size_of_val(index.records.as_slice())
         + std::mem::size_of_val(index.groups.as_slice())
         + std::mem::size_of_val(index.edits.as_slice())
+        + std::mem::size_of_val(index.series.as_slice())
+        + std::mem::size_of_val(index.symbols.as_slice())
         + std::mem::size_of_val(index.runs.as_slice())
 }
 

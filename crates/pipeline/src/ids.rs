@@ -6,7 +6,7 @@
 
 mod named;
 
-use crate::wire::{ClientId, Entry, Group, Index, json};
+use crate::wire::{ClientId, Entry, Group, Index, WireId, json, remote_write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use xxhash_rust::const_xxh3::const_custom_default_secret;
 use xxhash_rust::xxh3::xxh3_128_with_secret;
@@ -127,6 +127,26 @@ pub fn content_ids(body: &[u8], index: &Index) -> Vec<u128> {
         let occurrence = seen.count(id, &ids);
         ids.push(if occurrence == 0 { id } else { twin(id, occurrence) });
     }
+    ids
+}
+
+/// Ids from content, of a body of this wire.
+pub(crate) fn content_ids_of(wire: WireId, body: &[u8], index: &Index) -> Vec<u128> {
+    match wire {
+        WireId::RemoteWrite1 | WireId::RemoteWrite2 => series_ids(wire, body, index),
+        _ => content_ids(body, index),
+    }
+}
+
+/// The same for remote-write: of labels and record, for a series is spread over its requests.
+fn series_ids(wire: WireId, body: &[u8], index: &Index) -> Vec<u128> {
+    let mut seen = Occurrences::new(index.records.len());
+    let mut ids = Vec::with_capacity(index.records.len());
+    let hash = |text: &[u8]| xxh3_128_with_secret(text, &CONTENT_KEY);
+    remote_write::identities(body, remote_write::Version::of(wire), index, hash, &mut |id| {
+        let occurrence = seen.count(id, &ids);
+        ids.push(if occurrence == 0 { id } else { twin(id, occurrence) });
+    });
     ids
 }
 

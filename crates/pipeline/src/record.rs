@@ -119,6 +119,8 @@ impl<'a> Nested<'a> {
             WireId::Json | WireId::JsonLines | WireId::Bulk => {
                 crate::wire::json::walk_nested(self.bytes, visitor);
             }
+            // Labels are texts.
+            WireId::RemoteWrite1 | WireId::RemoteWrite2 => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::route::{Matcher, Mode, Plan, Route, RouteConfig, RouteFault};
 use crate::time::EventWindow;
 use crate::units::Period;
 use crate::wire::json::{Format, JsonOptions};
-use crate::wire::{CheckContext, Index, Limits, Malformed, WireId, json, otlp};
+use crate::wire::{CheckContext, Index, Limits, Malformed, WireId, json, otlp, remote_write};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -212,6 +212,24 @@ impl Rules {
         Ok(index)
     }
 
+    /// Checks a request of remote-write; says which records have exemplars.
+    pub(crate) fn check_remote_write(
+        &self,
+        wire: WireId,
+        body: &[u8],
+        arrived: i64,
+    ) -> Result<(Index, remote_write::ExemplarCounts), Malformed> {
+        let mut index = Index::default();
+        let exemplars = remote_write::check(
+            body,
+            remote_write::Version::of(wire),
+            &self.context(arrived, &self.window),
+            &mut Matcher::of(wire.signal(), &self.plan),
+            &mut index,
+        )?;
+        Ok((index, exemplars))
+    }
+
     /// Checks a body that was admitted under these rules once before. Of OTLP it has been put in order then.
     pub(crate) fn check_again(
         &self,
@@ -225,6 +243,11 @@ impl Rules {
         let format = match wire {
             WireId::OtlpLogs | WireId::OtlpTraces | WireId::OtlpMetrics => {
                 otlp::check(body, &context, &mut matcher, &mut index)?;
+                return Ok(index);
+            }
+            WireId::RemoteWrite1 | WireId::RemoteWrite2 => {
+                let version = remote_write::Version::of(wire);
+                remote_write::check(body, version, &context, &mut matcher, &mut index)?;
                 return Ok(index);
             }
             WireId::Json => Format::Auto,

@@ -20,6 +20,7 @@ mod policies;
 mod programs;
 mod prometheus;
 mod releases;
+mod remote_write;
 mod render;
 mod rules;
 mod scaling;

@@ -27,9 +27,6 @@ pub struct Prometheus {
 
 impl Prometheus {
     pub fn start(gateway: &Gateway) -> Self {
-        let folder = tempfile::Builder::new().prefix("forebay-prometheus-").tempdir().unwrap();
-        let [port] = ports::free().unwrap();
-        let address = format!("127.0.0.1:{port}");
         let rules = root().join("deploy/prometheus/rules.yaml");
         let settings = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
@@ -41,11 +38,20 @@ impl Prometheus {
                  labels: {{namespace: {NAMESPACE}, pod: {POD}}}\n",
             gateway.ports.admin
         );
+        Self::run(&settings, &[])
+    }
+
+    /// A server with these settings (`{prometheus}` is its own address) and further flags; it ends when this is dropped.
+    pub fn run(settings: &str, flags: &[&str]) -> Self {
+        let folder = tempfile::Builder::new().prefix("forebay-prometheus-").tempdir().unwrap();
+        let [port] = ports::free().unwrap();
+        let address = format!("127.0.0.1:{port}");
+        let settings = settings.replace("{prometheus}", &address);
         fs::write(folder.path().join("prometheus.yml"), settings).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let mut command = Tool::Prometheus.command().unwrap();
         command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"]);
-        command.arg(format!("--web.listen-address={address}"));
+        command.arg(format!("--web.listen-address={address}")).args(flags);
         command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().unwrap();
         let watchdog = Watchdog::over(child.id(), folder.path()).unwrap();

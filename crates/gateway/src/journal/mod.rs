@@ -150,6 +150,8 @@ fn wire_name(wire: WireId) -> &'static str {
         WireId::Bulk => "bulk",
         WireId::OtlpTraces => "otlp_traces",
         WireId::OtlpMetrics => "otlp_metrics",
+        WireId::RemoteWrite1 => "remote-write-1",
+        WireId::RemoteWrite2 => "remote-write-2",
     }
 }
 

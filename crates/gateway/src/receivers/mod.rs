@@ -25,6 +25,7 @@ mod otlp_http;
 mod overhead;
 mod ports;
 mod read;
+mod remote_write;
 mod reply;
 mod started;
 mod status;
@@ -52,6 +53,7 @@ pub use json_http::JsonConfig;
 pub use listener::{BindError, Connections};
 pub use otlp::OtlpConfig;
 pub use overhead::Overhead;
+pub use remote_write::RemoteWriteConfig;
 pub use started::{Started, start};
 pub use tls::Tls;
 pub use watch::Look;
@@ -64,6 +66,7 @@ const OTLP_HTTP: &str = "otlp_http";
 const JSON: &str = "json";
 const BEATS: &str = "beats";
 const ELASTICSEARCH: &str = "elasticsearch";
+const REMOTE_WRITE: &str = "remote_write";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -82,12 +85,15 @@ pub struct Receivers {
     /// `_bulk` of Elasticsearch, and what agents ask before they use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elasticsearch: Option<ElasticsearchConfig>,
+    /// Samples of Prometheus and of whatever else speaks its remote-write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_write: Option<RemoteWriteConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
         let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
-        Self { otlp, json, beats: None, elasticsearch: None }
+        Self { otlp, json, beats: None, elasticsearch: None, remote_write: None }
     }
 }
 
@@ -100,6 +106,7 @@ impl Receivers {
             self.json.as_ref().map(|json| ("json.acknowledge", json.acknowledge)),
             self.beats.as_ref().map(|beats| ("beats.acknowledge", beats.acknowledge)),
             self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
+            self.remote_write.as_ref().map(|write| ("remote_write.acknowledge", write.acknowledge)),
         ];
         own.into_iter()
             .flatten()
@@ -117,6 +124,7 @@ impl Receivers {
             self.json.as_ref().map(JsonConfig::port),
             self.beats.as_ref().map(BeatsConfig::port),
             self.elasticsearch.as_ref().map(ElasticsearchConfig::port),
+            self.remote_write.as_ref().map(RemoteWriteConfig::port),
         ];
         ports.into_iter().flatten().collect()
     }
@@ -168,6 +176,12 @@ impl Receivers {
                     .push(("elasticsearch.version".to_owned(), "three numbers, such as `8.19.0`".to_owned()));
             }
         }
+        if let Some(write) = &self.remote_write {
+            faults.extend(bounds_faults(REMOTE_WRITE, &write.bounds(Acknowledge::default())));
+            if !write.path.starts_with('/') {
+                faults.push(("remote_write.path".to_owned(), "a path begins with `/`".to_owned()));
+            }
+        }
         faults.extend(self.guard_faults());
         faults
     }
@@ -181,6 +195,7 @@ async fn bind_all(binding: &Binding<'_>, health: HealthReporter) -> Result<Vec<B
         binding.http(JSON, Protocol::Http, |house| house.json()).await?,
         binding.beats().await?,
         binding.http(ELASTICSEARCH, Protocol::Http, |house| house.elasticsearch()).await?,
+        binding.http(REMOTE_WRITE, Protocol::Http, |house| house.remote_write()).await?,
     ];
     Ok(bound.into_iter().flatten().collect())
 }

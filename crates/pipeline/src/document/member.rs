@@ -169,7 +169,8 @@ pub(super) fn write_int(number: i64, out: &mut Draft) {
     }
 }
 
-fn write_double(number: f64, out: &mut Draft) {
+/// Appends a number so that it reads back the same; what is no number is a word.
+pub(super) fn write_double(number: f64, out: &mut Draft) {
     if number.is_finite() {
         out.extend(zmij::Buffer::new().format_finite(number).as_bytes());
         return;

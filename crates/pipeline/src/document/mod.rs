@@ -11,16 +11,18 @@ mod member;
 mod metric;
 mod names;
 mod record;
+mod sample;
 mod span;
 mod timestamp;
 
 use crate::body::{Body, Share};
 use crate::time::TimestampWriter;
-use crate::wire::{WireId, json, otlp};
+use crate::wire::{WireId, json, otlp, remote_write};
 use attributes::Attributes;
 use draft::Draft;
 use group::{GroupText, Promoted};
 use record::RecordDocument;
+use sample::SampleDocument;
 use std::fmt::Debug;
 
 pub(crate) use metric::point_fields;
@@ -114,6 +116,12 @@ impl DocumentWriter {
                 document.finish()
             }
             WireId::Json | WireId::JsonLines | WireId::Bulk => self.splice(body, items, out, framing),
+            WireId::RemoteWrite1 | WireId::RemoteWrite2 => {
+                let mut document = SampleDocument::new(body, &mut self.scratch, out, framing);
+                let version = remote_write::Version::of(body.wire);
+                remote_write::walk(&body.bytes, version, &body.index, items, &mut document);
+                document.finish()
+            }
         }
     }
 

@@ -250,9 +250,18 @@ impl Frame {
 }
 
 fn wire_of(number: u8) -> Option<WireId> {
-    [WireId::OtlpLogs, WireId::Json, WireId::JsonLines, WireId::Bulk, WireId::OtlpTraces, WireId::OtlpMetrics]
-        .into_iter()
-        .find(|wire| *wire as u8 == number)
+    [
+        WireId::OtlpLogs,
+        WireId::Json,
+        WireId::JsonLines,
+        WireId::Bulk,
+        WireId::OtlpTraces,
+        WireId::OtlpMetrics,
+        WireId::RemoteWrite1,
+        WireId::RemoteWrite2,
+    ]
+    .into_iter()
+    .find(|wire| *wire as u8 == number)
 }
 
 fn id_kind_of(number: u8) -> Option<IdKind> {

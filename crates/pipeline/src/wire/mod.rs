@@ -6,6 +6,7 @@
 pub mod json;
 pub mod lumberjack;
 pub mod otlp;
+pub mod remote_write;
 
 use crate::Signal;
 use crate::route::RouteSet;
@@ -29,6 +30,10 @@ pub enum WireId {
     OtlpTraces = 6,
     /// `ExportMetricsServiceRequest`, protobuf.
     OtlpMetrics = 7,
+    /// `prometheus.WriteRequest`, protobuf: remote-write 1.0.
+    RemoteWrite1 = 11,
+    /// `io.prometheus.write.v2.Request`, protobuf: remote-write 2.0.
+    RemoteWrite2 = 12,
 }
 
 impl WireId {
@@ -38,6 +43,7 @@ impl WireId {
             Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk => Signal::Logs,
             Self::OtlpTraces => Signal::Traces,
             Self::OtlpMetrics => Signal::Metrics,
+            Self::RemoteWrite1 | Self::RemoteWrite2 => Signal::Metrics,
         }
     }
 }
@@ -105,6 +111,10 @@ pub struct Index {
     pub edits: Vec<Edit>,
     /// JSON that may name its ids: for each record what it says of its own.
     pub client_ids: Vec<ClientId>,
+    /// Remote-write: where each series is that has records.
+    pub series: Vec<(u32, u32)>,
+    /// Remote-write 2.0: where each symbol is.
+    pub symbols: Vec<(u32, u32)>,
     /// Runs of consecutive records with the same routing, covering all records in order.
     pub runs: Vec<Run>,
     /// Records of this body that were refused for good while the others were taken.
@@ -118,7 +128,7 @@ pub struct Entry {
     pub time: i64,
     pub offset: u32,
     pub len: u32,
-    /// OTLP: its group. JSON: its first edit; the next record's first edit ends them.
+    /// OTLP: its group. JSON: its first edit; the next record's first edit ends them. Remote-write: its series.
     pub aux: u32,
     pub flags: u32,
 }
@@ -130,6 +140,14 @@ impl Entry {
     pub const MULTILINE: u32 = 2;
     /// JSON from Beats, or in a bulk: the event says where in its file it was read, so that it can be told from every other one.
     pub const HAS_PLACE: u32 = 4;
+    /// Remote-write: a native histogram, and no sample.
+    pub const HISTOGRAM: u32 = 8;
+    /// Remote-write: the exemplars of its series travel with it.
+    pub const EXEMPLARS: u32 = 16;
+    /// Remote-write: nothing but those; the range is the series'.
+    pub const EXEMPLARS_ALONE: u32 = 32;
+    /// Remote-write 1.0: an entry of metadata, which has no series.
+    pub const METADATA: u32 = 64;
 
     /// The record's bytes within its body.
     pub fn range(&self) -> std::ops::Range<usize> {

@@ -33,6 +33,9 @@ receivers:
   {{- if .Values.receivers.elasticsearch }}
   elasticsearch: {listen: "0.0.0.0:9200"}
   {{- end }}
+  {{- if .Values.receivers.remote_write }}
+  remote_write: {listen: "0.0.0.0:9201"}
+  {{- end }}
 acknowledge: {{ ternary "durable" "delivered" (eq .Values.mode "durable") }}
 {{- if eq .Values.mode "durable" }}
 journal:

@@ -157,6 +157,9 @@ runAsGroup: {{ int64 . }}
 {{- if .Values.receivers.elasticsearch }}
 - {name: http-bulk, port: 9200}
 {{- end }}
+{{- if .Values.receivers.remote_write }}
+- {name: http-prometheus, port: 9201}
+{{- end }}
 {{- end -}}
 
 {{- /* Where names are resolved, as the egress rule of a policy. */ -}}

@@ -11,6 +11,7 @@ mod grpc;
 mod http_logs;
 mod json_logs;
 mod raw;
+mod remote_write;
 mod signals;
 mod tls;
 mod tls_files;
@@ -275,8 +276,7 @@ async fn an_address_that_is_taken_is_named() {
     let config = Receivers {
         otlp: None,
         json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }),
-        beats: None,
-        elasticsearch: None,
+        ..Receivers::default()
     };
     let error = start(
         &config,

@@ -291,7 +291,7 @@ fn restore(frame: &Frame, bytes: Bytes, rules: &Rules, lease: Lease) -> Result<B
     let ids = match label.ids {
         IdKind::None => Ids::None,
         IdKind::Minted => Ids::Minted { epoch, frame },
-        IdKind::Content => Ids::Content(crate::ids::content_ids(&bytes, &index)),
+        IdKind::Content => Ids::Content(crate::ids::content_ids_of(label.wire, &bytes, &index)),
         IdKind::Events => {
             let hashes = crate::ids::event_ids(&bytes, &index, epoch, frame);
             Ids::Events { hashes, epoch, frame }
