@@ -7,6 +7,7 @@ pub mod json;
 pub mod lumberjack;
 pub mod otlp;
 
+use crate::Signal;
 use crate::route::RouteSet;
 
 /// The deepest nesting of arrays and maps that any wire accepts, counted from the record's own object as 1.
@@ -24,6 +25,15 @@ pub enum WireId {
     JsonLines = 3,
     /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
     Bulk = 4,
+}
+
+impl WireId {
+    /// What its records are.
+    pub const fn signal(self) -> Signal {
+        match self {
+            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk => Signal::Logs,
+        }
+    }
 }
 
 /// Limits of one request, beyond the body's size, which the receiver has enforced before.
