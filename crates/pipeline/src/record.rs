@@ -48,6 +48,8 @@ pub enum Value<'a> {
     Null,
     Bool(bool),
     Int(i64),
+    /// MessagePack's integers beyond `Int`.
+    Uint(u64),
     Double(f64),
     /// Text as it reads, nothing escaped.
     Str(Text<'a>),

@@ -133,6 +133,7 @@ pub(super) fn write_value(value: Value<'_>, slots: &mut Slots, out: &mut Draft) 
         Value::Bool(true) => out.literal(b"true"),
         Value::Bool(false) => out.literal(b"false"),
         Value::Int(number) => write_int(number, out),
+        Value::Uint(number) => out.extend(itoa::Buffer::new().format(number).as_bytes()),
         Value::Double(number) => write_double(number, out),
         Value::Str(text) => out.string(text.as_bytes()),
         Value::Escaped(text) => {
@@ -256,6 +257,7 @@ mod tests {
             (Value::Null, "null"),
             (Value::Bool(true), "true"),
             (Value::Int(i64::MIN), "-9223372036854775808"),
+            (Value::Uint(u64::MAX), "18446744073709551615"),
             (Value::Double(1.0), "1.0"),
             (Value::Double(-0.0), "-0.0"),
             (Value::Double(f64::NAN), "\"NaN\""),

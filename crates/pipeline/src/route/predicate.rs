@@ -154,6 +154,7 @@ fn equals(wanted: &Scalar, value: Value<'_>, ignore_case: bool) -> bool {
         Scalar::Bool(wanted) => matches!(value, Value::Bool(is) if is == *wanted),
         Scalar::Integer(wanted) => match value {
             Value::Int(is) => is == *wanted,
+            Value::Uint(_) => false,
             Value::Number(digits) if digits.parse() == Ok(*wanted) => true,
             other => number_of(other) == Some(*wanted as f64),
         },
@@ -174,6 +175,7 @@ fn same_letters(one: &str, other: &str) -> bool {
 fn number_of(value: Value<'_>) -> Option<f64> {
     match value {
         Value::Int(number) => Some(number as f64),
+        Value::Uint(number) => Some(number as f64),
         Value::Double(number) => Some(number),
         Value::Number(digits) => digits.parse().ok(),
         _ => None,
