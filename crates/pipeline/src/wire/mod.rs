@@ -184,6 +184,18 @@ pub enum LevelName {
 }
 
 impl LevelName {
+    /// The name of one of Python's standard level numbers.
+    pub const fn of_number(number: i64) -> Option<Self> {
+        Some(match number {
+            10 => Self::Debug,
+            20 => Self::Info,
+            30 => Self::Warning,
+            40 => Self::Error,
+            50 => Self::Critical,
+            _ => return None,
+        })
+    }
+
     /// The name as Python's `logging` writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
