@@ -3,6 +3,7 @@
 //! `check` refuses what the format's reference decoder refuses, and beyond that only: invalid UTF-8, nesting deeper than
 //! [`MAX_NESTING`], a configured limit, and duplicate keys in a JSON object.
 
+pub mod forward;
 pub mod json;
 pub mod lumberjack;
 pub mod otlp;
