@@ -1,6 +1,7 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
 mod bulk;
+mod forward;
 
 use crate::body::Body;
 use crate::budget::{Budget, Exhausted, Lease};
@@ -223,10 +224,7 @@ impl Intake {
             index = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?.0;
         }
         let ids = match ids {
-            OtlpIds::Content
-                if !planted::is("no-content-ids")
-                    && index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0) =>
-            {
+            OtlpIds::Content if !planted::is("no-content-ids") && all_have_time(&index) => {
                 Ids::Content(crate::ids::content_ids(&request.bytes, &index))
             }
             OtlpIds::None => Ids::None,
@@ -391,6 +389,11 @@ pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
         + std::mem::size_of_val(index.groups.as_slice())
         + std::mem::size_of_val(index.edits.as_slice())
         + std::mem::size_of_val(index.runs.as_slice())
+}
+
+/// Whether every record says its time, so that it has the same one when it is sent again.
+fn all_have_time(index: &Index) -> bool {
+    index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0)
 }
 
 fn unless_malformed<T>(checked: Result<T, Malformed>, door: &Door) -> Result<T, Refusal> {

@@ -250,9 +250,9 @@ impl Frame {
 }
 
 fn wire_of(number: u8) -> Option<WireId> {
-    [WireId::OtlpLogs, WireId::Json, WireId::JsonLines, WireId::Bulk]
-        .into_iter()
-        .find(|wire| *wire as u8 == number)
+    const ALL: [WireId; 5] =
+        [WireId::OtlpLogs, WireId::Json, WireId::JsonLines, WireId::Bulk, WireId::Forward];
+    ALL.into_iter().find(|wire| *wire as u8 == number)
 }
 
 fn id_kind_of(number: u8) -> Option<IdKind> {

@@ -26,13 +26,15 @@ pub enum WireId {
     JsonLines = 3,
     /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
     Bulk = 4,
+    /// Fluent Forward: a tag, a chunk's name, and entries, in MessagePack.
+    Forward = 5,
 }
 
 impl WireId {
     /// What its records are.
     pub const fn signal(self) -> Signal {
         match self {
-            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk => Signal::Logs,
+            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk | Self::Forward => Signal::Logs,
         }
     }
 }
@@ -92,7 +94,7 @@ pub enum Malformed {
 #[derive(Debug, Default)]
 pub struct Index {
     pub records: Vec<Entry>,
-    /// OTLP: resource and scope of runs of records.
+    /// OTLP: resource and scope of runs of records. Forward: one, of the tag and the chunk's name.
     pub groups: Vec<Group>,
     /// JSON: what to insert or replace when a record is written out, in order of offset.
     pub edits: Vec<Edit>,
@@ -111,7 +113,7 @@ pub struct Entry {
     pub time: i64,
     pub offset: u32,
     pub len: u32,
-    /// OTLP: its group. JSON: its first edit; the next record's first edit ends them.
+    /// OTLP and Forward: its group. JSON: its first edit; the next record's first edit ends them.
     pub aux: u32,
     pub flags: u32,
 }
