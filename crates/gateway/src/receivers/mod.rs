@@ -14,6 +14,7 @@ mod handler;
 mod house;
 mod http_connection;
 mod inflate;
+mod inflate_zstd;
 mod json_http;
 mod linger;
 mod listener;
