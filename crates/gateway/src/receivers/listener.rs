@@ -96,6 +96,10 @@ pub trait Serve: Send + Sync + 'static {
     fn signals(&self) -> &Signals;
     /// What its connections take beside payloads.
     fn overhead(&self) -> &Overhead;
+    /// Whether the server has the first word on a connection. Over TLS the client has it in any case.
+    fn speaks_first(&self) -> bool {
+        false
+    }
     /// Serves one whose client has begun to speak, until it ends. What it needs for that belongs on the heap: a silent connection must take
     /// little.
     fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send;
@@ -258,6 +262,9 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
     }
     let idle = server.config().idle_timeout.0;
     let begins = async {
+        if tls.is_none() && server.speaks_first() {
+            return Some(Connection::plain(stream, Spoken::Http1, idle));
+        }
         let (first, spoken) = timeout(idle, first_words(&stream)).await.ok()?.ok()??;
         match tls {
             None => Some(Connection::plain(stream, spoken, idle)),
