@@ -9,6 +9,7 @@ mod buffer;
 mod caller;
 mod elasticsearch;
 mod endpoint;
+mod forward;
 mod gather;
 mod handler;
 mod house;
@@ -48,6 +49,7 @@ use tonic_health::server::HealthReporter;
 pub use auth::Gate;
 pub use beats::BeatsConfig;
 pub use elasticsearch::ElasticsearchConfig;
+pub use forward::ForwardConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, Connections};
 pub use otlp::OtlpConfig;
@@ -64,6 +66,7 @@ const OTLP_HTTP: &str = "otlp_http";
 const JSON: &str = "json";
 const BEATS: &str = "beats";
 const ELASTICSEARCH: &str = "elasticsearch";
+const FORWARD: &str = "forward";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -82,12 +85,15 @@ pub struct Receivers {
     /// `_bulk` of Elasticsearch, and what agents ask before they use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elasticsearch: Option<ElasticsearchConfig>,
+    /// Events of Fluentd and Fluent Bit: their `forward` output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<ForwardConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
         let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
-        Self { otlp, json, beats: None, elasticsearch: None }
+        Self { otlp, json, beats: None, elasticsearch: None, forward: None }
     }
 }
 
@@ -100,6 +106,7 @@ impl Receivers {
             self.json.as_ref().map(|json| ("json.acknowledge", json.acknowledge)),
             self.beats.as_ref().map(|beats| ("beats.acknowledge", beats.acknowledge)),
             self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
+            self.forward.as_ref().map(|forward| ("forward.acknowledge", forward.acknowledge)),
         ];
         own.into_iter()
             .flatten()
@@ -117,6 +124,7 @@ impl Receivers {
             self.json.as_ref().map(JsonConfig::port),
             self.beats.as_ref().map(BeatsConfig::port),
             self.elasticsearch.as_ref().map(ElasticsearchConfig::port),
+            self.forward.as_ref().map(ForwardConfig::port),
         ];
         ports.into_iter().flatten().collect()
     }
@@ -168,6 +176,10 @@ impl Receivers {
                     .push(("elasticsearch.version".to_owned(), "three numbers, such as `8.19.0`".to_owned()));
             }
         }
+        if let Some(forward) = &self.forward {
+            faults.extend(bounds_faults(FORWARD, &forward.bounds(Acknowledge::default())));
+            faults.extend(forward.auth_faults());
+        }
         faults.extend(self.guard_faults());
         faults
     }
@@ -181,6 +193,7 @@ async fn bind_all(binding: &Binding<'_>, health: HealthReporter) -> Result<Vec<B
         binding.http(JSON, Protocol::Http, |house| house.json()).await?,
         binding.beats().await?,
         binding.http(ELASTICSEARCH, Protocol::Http, |house| house.elasticsearch()).await?,
+        binding.forward().await?,
     ];
     Ok(bound.into_iter().flatten().collect())
 }
@@ -193,7 +206,7 @@ fn bounds_faults(receiver: &str, bounds: &Bounds) -> Vec<(String, String)> {
         fault("max_request_bytes", "must be from 1 to 1GiB");
     }
     if bounds.ack_timeout.is_zero() {
-        let field = if receiver == BEATS { "hold_max" } else { "ack_timeout" };
+        let field = if matches!(receiver, BEATS | FORWARD) { "hold_max" } else { "ack_timeout" };
         fault(field, "with no time to deliver, every request would fail");
     }
     if bounds.body_timeout.is_zero() {

@@ -7,6 +7,8 @@ mod beats;
 mod certs;
 mod connections;
 mod elasticsearch;
+mod forward;
+mod forward_auth;
 mod grpc;
 mod http_logs;
 mod json_logs;
@@ -276,6 +278,7 @@ async fn an_address_that_is_taken_is_named() {
         json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }),
         beats: None,
         elasticsearch: None,
+        forward: None,
     };
     let error = start(
         &config,
