@@ -185,7 +185,7 @@ fn time_of(token: Token<'_>) -> Result<Option<i64>, ()> {
         },
         Token::Int(seconds @ 1..NO_SECONDS) => seconds.checked_mul(NANOS).map(Some).ok_or(()),
         Token::Int(number) => parsed(itoa::Buffer::new().format(number)),
-        Token::Double(number) if number == 0.0 => Ok(None),
+        Token::Double(0.0) => Ok(None),
         // By its shortest digits: those of the binary number itself would be wrong from the seventh place on.
         Token::Double(number) if number.is_finite() => parsed(zmij::Buffer::new().format_finite(number)),
         _ => Err(()),

@@ -1,6 +1,7 @@
 //! Bodies of Fluent Forward against rmpv, and what is refused. Does not prove that real clients write such bodies: black-box tests do.
 #![allow(clippy::unwrap_used)]
 
+mod golden;
 mod oracle;
 mod refusals;
 
