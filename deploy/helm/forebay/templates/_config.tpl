@@ -33,6 +33,9 @@ receivers:
   {{- if .Values.receivers.elasticsearch }}
   elasticsearch: {listen: "0.0.0.0:9200"}
   {{- end }}
+  {{- if .Values.receivers.forward }}
+  forward: {listen: "0.0.0.0:24224"}
+  {{- end }}
 acknowledge: {{ ternary "durable" "delivered" (eq .Values.mode "durable") }}
 {{- if eq .Values.mode "durable" }}
 journal:

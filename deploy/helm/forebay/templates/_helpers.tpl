@@ -115,4 +115,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.receivers.elasticsearch }}
 - {name: http-bulk, port: 9200}
 {{- end }}
+{{- if .Values.receivers.forward }}
+- {name: tcp-forward, port: 24224}
+{{- end }}
 {{- end -}}
