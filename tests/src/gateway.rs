@@ -20,7 +20,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The loopback ports that a configuration may name as `{otlp_grpc}`, `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}` and `{admin}`.
+/// The loopback ports that a configuration may name as `{otlp_grpc}`, `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{forward}` and `{admin}`.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     pub otlp_grpc: u16,
@@ -28,6 +28,7 @@ pub struct Ports {
     pub json: u16,
     pub beats: u16,
     pub elasticsearch: u16,
+    pub forward: u16,
     pub admin: u16,
 }
 
@@ -49,7 +50,7 @@ struct Running {
 
 impl Gateway {
     /// Starts the binary with this configuration and waits until it is ready. In the text, `{otlp_grpc}`,
-    /// `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{admin}` stand for free ports and `{dir}` for the gateway's own temporary folder.
+    /// `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{forward}`, `{admin}` stand for free ports and `{dir}` for the gateway's own temporary folder.
     /// The configuration must have `admin: {listen: "127.0.0.1:{admin}"}`.
     pub fn start(config_yaml: &str) -> Result<Self> {
         let mut gateway = Self::prepare()?;
@@ -60,8 +61,8 @@ impl Gateway {
 
     /// Ports and a folder, but no process and no configuration yet.
     pub fn prepare() -> Result<Self> {
-        let [otlp_grpc, otlp_http, json, beats, elasticsearch, admin] = ports::free()?;
-        let ports = Ports { otlp_grpc, otlp_http, json, beats, elasticsearch, admin };
+        let [otlp_grpc, otlp_http, json, beats, elasticsearch, forward, admin] = ports::free()?;
+        let ports = Ports { otlp_grpc, otlp_http, json, beats, elasticsearch, forward, admin };
         let folder = tempfile::Builder::new().prefix("forebay-gateway-").tempdir()?;
         let agent = ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).build().into();
         Ok(Self { ports, folder, agent, environment: Vec::new(), running: None })
@@ -233,6 +234,7 @@ impl Ports {
             .replace("{json}", &self.json.to_string())
             .replace("{beats}", &self.beats.to_string())
             .replace("{elasticsearch}", &self.elasticsearch.to_string())
+            .replace("{forward}", &self.forward.to_string())
             .replace("{admin}", &self.admin.to_string())
     }
 }
