@@ -96,7 +96,7 @@ pub trait Serve: Send + Sync + 'static {
     fn signals(&self) -> &Signals;
     /// What its connections take beside payloads.
     fn overhead(&self) -> &Overhead;
-    /// Whether the server has the first word on a connection. Over TLS the client has it in any case.
+    /// Whether the server has the first word on a connection, over TLS after its handshake.
     fn speaks_first(&self) -> bool {
         false
     }
@@ -262,7 +262,8 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
     }
     let idle = server.config().idle_timeout.0;
     let begins = async {
-        if tls.is_none() && server.speaks_first() {
+        let speaks_first = server.speaks_first();
+        if tls.is_none() && speaks_first {
             return Some(Connection::plain(stream, Spoken::Http1, idle));
         }
         let (first, spoken) = timeout(idle, first_words(&stream)).await.ok()?.ok()??;
@@ -271,7 +272,7 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
             Some(tls) => {
                 let lease = server.overhead().other(TLS_BYTES).ok()?;
                 // Boxed: it is large, and connections without TLS are to stay small.
-                Box::pin(tls.accept(stream, first, idle, lease)).await
+                Box::pin(tls.accept(stream, first, idle, lease, speaks_first)).await
             }
         }
     };

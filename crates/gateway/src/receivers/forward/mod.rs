@@ -35,7 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Messages of one connection that wait for their receipts.
 const MAX_PENDING: usize = 16;
@@ -244,7 +244,14 @@ impl Forward {
     async fn converse(&self, client: &mut Client, write: &mut WriteHalf<Stream>) {
         let desk = Arc::clone(&self.desk.read());
         if let Some(auth) = &desk.auth {
-            match auth.shake_hands(&mut client.reader, write, &desk.endpoint).await {
+            let shaking = auth.shake_hands(&mut client.reader, write, &desk.endpoint);
+            let shaken = tokio::select! {
+                shaken = timeout(desk.endpoint.bounds.body_timeout, shaking) => shaken,
+                // Nobody is owed an answer yet.
+                () = self.signals.closing.cancelled() => return,
+            };
+            let slow = |_| Err(Fault::new(Kind::TooSlow, "the handshake did not end in time"));
+            match shaken.unwrap_or_else(slow) {
                 Ok(identity) => client.caller = Some(identity),
                 Err(fault) => return desk.endpoint.visit(client.caller.as_deref()).refuse(&fault),
             }

@@ -1,20 +1,26 @@
 //! The port of Fluent Forward, byte by byte. That real clients agree is for the black-box tests.
 
+use super::raw::Socket;
 use super::*;
 use rmpv::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A client that says exactly what it is told to.
-pub struct Client(TcpStream);
+pub struct Client(Box<dyn Socket>);
 
 impl Client {
     pub async fn connect(house: &House) -> Self {
-        Self(TcpStream::connect(house.started.address(FORWARD).unwrap()).await.unwrap())
+        Self::over(TcpStream::connect(house.started.address(FORWARD).unwrap()).await.unwrap())
+    }
+
+    pub fn over(socket: impl Socket + 'static) -> Self {
+        Self(Box::new(socket))
     }
 
     pub async fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).await.unwrap();
+        self.0.flush().await.unwrap();
     }
 
     /// The next value that the server says; `None` if the connection ends without one.

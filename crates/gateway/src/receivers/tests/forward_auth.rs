@@ -1,7 +1,9 @@
 //! The handshake of Fluent Forward: whom it lets in, and what it tells the others.
 
+use super::certs::{Files, shake};
 use super::forward::{Client, forward_house, one, packed};
 use super::*;
+use crate::receivers::tls::config::ClientAuth;
 use rmpv::Value;
 use std::path::Path;
 
@@ -113,6 +115,31 @@ async fn who_sends_without_a_handshake_or_says_nothing_is_let_go() {
     }
     eventually("they are counted", || house.told(FORWARD) == [0, 2, 2, 0]).await;
     assert_eq!((house.door(FORWARD).admitted(), house.intake.budget().used()), (0, 0));
+}
+
+/// Over TLS the client shakes hands first, and the server then says `HELO`; who has no certificate does not come so far.
+#[tokio::test]
+async fn the_handshake_goes_over_tls_with_certificates_as_well() {
+    let (dir, tls) = (tempfile::tempdir().unwrap(), Files::new());
+    let (key, _) = files(dir.path());
+    let house = forward_house(Mood::Delivers, 64 * MIB, |forward| {
+        forward.tls = Some(tls.mutual(ClientAuth::Required));
+        forward.auth = serde_json::from_value(serde_json::json!({"shared_key_file": key})).unwrap();
+    })
+    .await;
+    let address = house.started.address(FORWARD).unwrap();
+    let own = tls.authority.client("fluentd");
+    let mut client = Client::over(shake(address, tls.trusting(Some(&own))).await.unwrap());
+    assert_eq!(shakes_hands(&mut client, KEY, "", "").await[1].as_bool(), Some(true));
+    client.send(&one("secret")).await;
+    assert_eq!(client.hears().await.unwrap()["ack"].as_str(), Some("secret"));
+    if let Ok(stranger) = shake(address, tls.trusting(None)).await {
+        assert_eq!(Client::over(stranger).hears().await, None);
+    }
+    let mut plain = Client::connect(&house).await;
+    plain.send(&one("plain")).await;
+    assert!(!matches!(plain.hears().await, Some(Value::Map(_))));
+    assert_eq!(house.door(FORWARD).admitted(), 1);
 }
 
 #[test]
