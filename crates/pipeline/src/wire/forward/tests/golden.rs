@@ -13,8 +13,10 @@ fn second() -> Json {
     json!({"@timestamp": "2026-11-21T08:26:05.000000000Z", "tag": "app.web", "message": "wörld"})
 }
 
+type Chunk = Option<Box<[u8]>>;
+
 /// The entries of all messages, and the names of their chunks.
-fn read(mut bytes: &[u8]) -> (Vec<u8>, Vec<Option<Box<[u8]>>>) {
+fn read(mut bytes: &[u8]) -> (Vec<u8>, Vec<Chunk>) {
     let (mut entries, mut chunks) = (Vec::new(), Vec::new());
     while !bytes.is_empty() {
         let (opening, len) = Opening::parse(bytes).unwrap().unwrap();
