@@ -3,6 +3,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -42,7 +43,9 @@ func main() {
 	lines.Buffer(nil, 64<<20)
 	for lines.Scan() {
 		var next event
-		if err := json.Unmarshal(lines.Bytes(), &next); err != nil {
+		decoder := json.NewDecoder(bytes.NewReader(lines.Bytes()))
+		decoder.UseNumber()
+		if err := decoder.Decode(&next); err != nil {
 			log.Fatal(err)
 		}
 		seconds, fraction := math.Modf(next.Time)
@@ -64,9 +67,18 @@ func main() {
 // JSON knows one kind of number, applications know two.
 func whole(value interface{}) interface{} {
 	switch known := value.(type) {
-	case float64:
-		if known == math.Trunc(known) {
-			return int64(known)
+	case json.Number:
+		if whole, err := known.Int64(); err == nil {
+			return whole
+		}
+		number, err := known.Float64()
+		if err != nil {
+			log.Fatal(err)
+		}
+		return number
+	case []interface{}:
+		for at, inner := range known {
+			known[at] = whole(inner)
 		}
 	case map[string]interface{}:
 		for name, inner := range known {
