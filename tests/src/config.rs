@@ -15,7 +15,8 @@ pub fn into_elasticsearch(node: &Elasticsearch, settings: &str) -> String {
            json: {{listen: \"127.0.0.1:{{json}}\"}}\n  \
            beats: {{listen: \"127.0.0.1:{{beats}}\"}}\n  \
            elasticsearch: {{listen: \"127.0.0.1:{{elasticsearch}}\"}}\n  \
-           remote_write: {{listen: \"127.0.0.1:{{remote_write}}\"}}\n\
+           remote_write: {{listen: \"127.0.0.1:{{remote_write}}\"}}\n  \
+           forward: {{listen: \"127.0.0.1:{{forward}}\"}}\n\
          sinks:\n  \
            es: {{type: elasticsearch, endpoints: [\"{url}\"]{comma}{settings}}}\n\
          dead_letters: {{path: \"{{dir}}/dead-letters\"}}\n\

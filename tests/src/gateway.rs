@@ -24,7 +24,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The loopback ports that a configuration may name as `{otlp_grpc}`, `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{remote_write}` and `{admin}`.
+/// The loopback ports that a configuration may name as `{otlp_grpc}`, `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{remote_write}`, `{forward}` and `{admin}`.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     pub otlp_grpc: u16,
@@ -33,6 +33,7 @@ pub struct Ports {
     pub beats: u16,
     pub elasticsearch: u16,
     pub remote_write: u16,
+    pub forward: u16,
     pub admin: u16,
 }
 
@@ -54,7 +55,7 @@ struct Running {
 
 impl Gateway {
     /// Starts the binary with this configuration and waits until it is ready. In the text, `{otlp_grpc}`,
-    /// `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{remote_write}`, `{admin}` stand for free ports and `{dir}` for the gateway's own temporary folder.
+    /// `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{remote_write}`, `{forward}`, `{admin}` stand for free ports and `{dir}` for the gateway's own temporary folder.
     /// The configuration must have `admin: {listen: "127.0.0.1:{admin}"}`.
     pub fn start(config_yaml: &str) -> Result<Self> {
         let mut gateway = Self::prepare()?;
@@ -65,8 +66,8 @@ impl Gateway {
 
     /// Ports and a folder, but no process and no configuration yet.
     pub fn prepare() -> Result<Self> {
-        let [otlp_grpc, otlp_http, json, beats, elasticsearch, remote_write, admin] = ports::free()?;
-        let ports = Ports { otlp_grpc, otlp_http, json, beats, elasticsearch, remote_write, admin };
+        let [otlp_grpc, otlp_http, json, beats, elasticsearch, remote_write, forward, admin] = ports::free()?;
+        let ports = Ports { otlp_grpc, otlp_http, json, beats, elasticsearch, remote_write, forward, admin };
         let folder = tempfile::Builder::new().prefix("forebay-gateway-").tempdir()?;
         let agent = ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).build().into();
         Ok(Self { ports, folder, agent, environment: Vec::new(), running: None })
@@ -244,6 +245,7 @@ impl Ports {
             .replace("{beats}", &self.beats.to_string())
             .replace("{elasticsearch}", &self.elasticsearch.to_string())
             .replace("{remote_write}", &self.remote_write.to_string())
+            .replace("{forward}", &self.forward.to_string())
             .replace("{admin}", &self.admin.to_string())
     }
 }

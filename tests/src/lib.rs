@@ -9,6 +9,7 @@ pub mod config;
 pub mod disk_faults;
 pub mod elasticsearch;
 pub mod fault_proxy;
+pub mod fluent;
 pub mod gateway;
 pub mod http;
 pub mod lumber;

@@ -29,7 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Fetch everything that the tests need: Elasticsearch, the Python clients, telemetrygen, go-lumber
+    /// Fetch everything that the tests need: Elasticsearch, the Python clients, telemetrygen, go-lumber, fluent-logger
     Setup(setup::Options),
     /// Run every check and test; the last lines say what passed, failed and was skipped
     Test(test::Options),

@@ -3,7 +3,7 @@
 use crate::command;
 use anyhow::{Result, ensure};
 use forebay_tests::elasticsearch::{Distribution, install};
-use forebay_tests::{cache, lumber, process, python::Python, schemas, telemetrygen, tools};
+use forebay_tests::{cache, fluent, lumber, process, python::Python, schemas, telemetrygen, tools};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -35,7 +35,7 @@ const TOOLS: [Tool; 10] = [
     Tool {
         program: "go",
         package: None,
-        purpose: "building telemetrygen and go-lumber (Go 1.26 or later, https://go.dev/dl)",
+        purpose: "building telemetrygen, go-lumber and fluent-logger (Go 1.26 or later, https://go.dev/dl)",
     },
     Tool { program: "valgrind", package: Some("valgrind"), purpose: "cargo xtask guard" },
 ];
@@ -84,6 +84,7 @@ pub fn fetch() -> Result<()> {
     fetches.fetch("Python clients", || Ok(Python::install()?.interpreter().to_owned()));
     fetches.fetch("telemetrygen", telemetrygen::install);
     fetches.fetch("go-lumber", lumber::install);
+    fetches.fetch("fluent-logger-golang", fluent::install);
     fetches.finish()
 }
 

@@ -1,6 +1,7 @@
 //! Admission: one request's bytes become a body with an index, and the shares that the sinks owe of it.
 
 mod bulk;
+mod forward;
 mod otlp;
 mod remote_write;
 mod tally;
@@ -352,6 +353,11 @@ pub(crate) fn index_bytes(index: &Index, ids: &Ids) -> usize {
         + std::mem::size_of_val(index.series.as_slice())
         + std::mem::size_of_val(index.symbols.as_slice())
         + std::mem::size_of_val(index.runs.as_slice())
+}
+
+/// Whether every record says its time, so that it has the same one when it is sent again.
+fn all_have_time(index: &Index) -> bool {
+    index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0)
 }
 
 fn unless_malformed<T>(checked: Result<T, Malformed>, door: &Door) -> Result<T, Refusal> {

@@ -96,7 +96,8 @@ impl<'a> Part<'a> {
 
 /// An array or a map that has not been walked yet: bytes of the wire it came by.
 ///
-/// OTLP: the content of an `ArrayValue` or `KeyValueList` message. JSON: the literal from bracket to bracket.
+/// OTLP: the content of an `ArrayValue` or `KeyValueList` message. JSON: the literal from bracket to bracket. Forward:
+/// the literal, of an extension too, which is a map of its `type` and its `data`.
 #[derive(Clone, Copy, Debug)]
 pub struct Nested<'a> {
     pub(crate) wire: WireId,
@@ -116,6 +117,7 @@ impl<'a> Nested<'a> {
             WireId::OtlpLogs | WireId::OtlpTraces | WireId::OtlpMetrics => {
                 otlp::walk_nested(self.bytes, is_map, visitor);
             }
+            WireId::Forward => crate::wire::forward::walk_nested(self.bytes, visitor),
             WireId::Json | WireId::JsonLines | WireId::Bulk => {
                 crate::wire::json::walk_nested(self.bytes, visitor);
             }

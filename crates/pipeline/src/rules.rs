@@ -9,7 +9,7 @@ use crate::route::{Matcher, Mode, Plan, Route, RouteConfig, RouteFault};
 use crate::time::EventWindow;
 use crate::units::Period;
 use crate::wire::json::{Format, JsonOptions};
-use crate::wire::{CheckContext, Index, Limits, Malformed, WireId, json, otlp, remote_write};
+use crate::wire::{CheckContext, Index, Limits, Malformed, WireId, forward, json, otlp, remote_write};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -230,6 +230,14 @@ impl Rules {
         Ok((index, exemplars))
     }
 
+    /// Checks a body of Fluent Forward's.
+    pub(crate) fn check_forward(&self, body: &[u8], arrived: i64) -> Result<Index, Malformed> {
+        let mut index = Index::default();
+        let context = self.context(arrived, &self.window);
+        forward::check(body, &context, &mut Matcher::of(WireId::Forward.signal(), &self.plan), &mut index)?;
+        Ok(index)
+    }
+
     /// Checks a body that was admitted under these rules once before. Of OTLP it has been put in order then.
     pub(crate) fn check_again(
         &self,
@@ -253,6 +261,10 @@ impl Rules {
             WireId::Json => Format::Auto,
             WireId::JsonLines => Format::Lines,
             WireId::Bulk => Format::Bulk,
+            WireId::Forward => {
+                forward::check(body, &context, &mut matcher, &mut index)?;
+                return Ok(index);
+            }
         };
         json::check(body, &context, self.json(receiver, format), &mut matcher, &mut index)?;
         Ok(index)

@@ -5,7 +5,7 @@ use forebay_proto::collector::ExportLogsServiceRequest;
 use forebay_proto::common::any_value::Value as Any;
 use forebay_proto::common::{AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList};
 use forebay_tests::otlp::{self, LogsClient, attribute};
-use forebay_tests::{Gateway, lumber};
+use forebay_tests::{Gateway, fluent, lumber};
 use prost::Message as _;
 use serde_json::{Map, Value};
 
@@ -38,6 +38,11 @@ pub fn elasticsearch(gateway: &Gateway, event: &Value) {
     let report: Value =
         serde_json::from_slice(&post(&address, "application/x-ndjson", body.as_bytes())).unwrap();
     assert_eq!(report["items"][0]["index"]["status"], 201, "{report}");
+}
+
+pub fn forward(gateway: &Gateway, event: &Value) {
+    let line = serde_json::json!({"tag": "app", "time": 1, "record": event});
+    fluent::send(gateway.ports.forward, &[], &format!("{line}\n")).unwrap();
 }
 
 fn post(address: &str, content_type: &str, body: &[u8]) -> Vec<u8> {

@@ -24,6 +24,7 @@ fn configuration(node: &Elasticsearch) -> String {
   json: {{listen: "127.0.0.1:{{json}}"}}
   beats: {{listen: "127.0.0.1:{{beats}}"}}
   elasticsearch: {{listen: "127.0.0.1:{{elasticsearch}}"}}
+  forward: {{listen: "127.0.0.1:{{forward}}"}}
 sinks:
   es: {{type: elasticsearch, endpoints: ["{}"]}}
   files: {{type: file, path: "{{dir}}/files"}}

@@ -13,12 +13,13 @@ pub struct Row {
     pub differs: fn() -> Value,
 }
 
-pub const ALL: [Row; 5] = [
+pub const ALL: [Row; 6] = [
     Row { input: "otlp_grpc", send: inputs::otlp_grpc, differs: otlp },
     Row { input: "otlp_http", send: inputs::otlp_http, differs: otlp },
     Row { input: "json", send: inputs::json, differs: nothing },
     Row { input: "beats", send: inputs::beats, differs: nothing },
     Row { input: "elasticsearch", send: inputs::elasticsearch, differs: nothing },
+    Row { input: "forward", send: inputs::forward, differs: tag },
 ];
 
 /// Nanoseconds since 1970 of the event.
@@ -60,6 +61,11 @@ impl Row {
 
 fn nothing() -> Value {
     json!({})
+}
+
+/// What Fluent Forward says beside the event.
+fn tag() -> Value {
+    json!({"tag": "app"})
 }
 
 /// What OTLP says beside the event, and a time with all digits of its nanoseconds.

@@ -100,6 +100,20 @@ impl Event {
         format!("{{{}}}", members.join(","))
     }
 
+    /// The event as a line for `tests/go/fluent`.
+    pub fn of_fluent(&self, tag: &str) -> String {
+        let own = [
+            ("id", json!(self.id)),
+            ("name", json!(self.logger)),
+            ("levelname", json!(self.level)),
+            ("message", json!(self.message)),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value));
+        let extra = self.extra.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let record: serde_json::Map<String, Value> = own.into_iter().chain(extra).collect();
+        json!({"tag": tag, "time": self.seconds, "record": record}).to_string()
+    }
+
     /// Checks index, time, level, logger, message and every field of the event's own.
     pub fn assert_stored_as(&self, document: &Hit, wire: OnTheWire) {
         let source = &document.source;

@@ -8,6 +8,7 @@
 mod beats;
 mod elasticsearch;
 mod expected;
+mod forward;
 mod scenario;
 mod signals;
 mod telemetrygen;

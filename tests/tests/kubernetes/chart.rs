@@ -111,7 +111,8 @@ fn the_notes_say_what_is_installed() {
         ("ingress.enabled=true,networkPolicy.enabled=true", &outside, &["No NetworkPolicy"]),
         ("mode=durable", &[kept, "statefulset/forebay", "No NetworkPolicy"], &["is lost"]),
         ("mode=durable,durable.whenScaled=Delete", &["is lost"], &[kept]),
-        ("receivers.beats=true", &["forebay.telemetry.svc:5044"], &["svc:9200"]),
+        ("receivers.beats=true", &["forebay.telemetry.svc:5044"], &["svc:9200", "svc:24224"]),
+        ("receivers.forward=true", &["forebay.telemetry.svc:24224"], &["svc:5044"]),
         (
             "fullnameOverride=intake",
             &["http://intake.telemetry.svc:8080/", "deployment/intake"],
@@ -154,7 +155,7 @@ fn further_receivers_have_their_ports_everywhere_or_nowhere() {
     let (all, few) = (set("everything"), set("networkpolicy"));
     let everywhere = places(&all, 4317);
     assert_eq!(everywhere.len(), 5, "{everywhere:?}");
-    for port in [5044, 9200, 9201] {
+    for port in [5044, 9200, 9201, 24224] {
         assert_eq!(places(&all, port), everywhere, "{port}");
         assert!(places(&few, port).is_empty(), "{port}");
     }

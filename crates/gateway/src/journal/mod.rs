@@ -152,6 +152,7 @@ fn wire_name(wire: WireId) -> &'static str {
         WireId::OtlpMetrics => "otlp_metrics",
         WireId::RemoteWrite1 => "remote-write-1",
         WireId::RemoteWrite2 => "remote-write-2",
+        WireId::Forward => "forward",
     }
 }
 

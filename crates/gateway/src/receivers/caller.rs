@@ -21,6 +21,8 @@ pub enum Proof {
     Token,
     Password,
     ApiKey,
+    /// The key that clients and server of Fluent Forward share. The name is the client's host.
+    SharedKey,
 }
 
 impl fmt::Display for Identity {
@@ -30,6 +32,7 @@ impl fmt::Display for Identity {
             Proof::Token => "token",
             Proof::Password => "user",
             Proof::ApiKey => "API key",
+            Proof::SharedKey => "host",
         };
         write!(f, "{proof} {}", self.name)
     }

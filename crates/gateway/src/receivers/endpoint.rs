@@ -212,12 +212,30 @@ impl Endpoint {
     /// # Errors
     /// `Undelivered`, to be sent again.
     pub async fn settle(&self, admitted: Admitted, deadline: Option<Instant>) -> Result<Taken, Fault> {
-        planted::pass("request");
         let own = Instant::now() + self.bounds.ack_timeout;
-        let until = deadline.map_or(own, |deadline| deadline.min(own));
+        self.settle_by(admitted, Some(deadline.map_or(own, |deadline| deadline.min(own)))).await
+    }
+
+    /// The same for a client that will not send the records again, whatever becomes of them: it takes as long as it takes, but not past the
+    /// end of the drain.
+    ///
+    /// # Errors
+    /// `Undelivered`: they are lost, or stay in the journal.
+    pub async fn settle_whenever(&self, admitted: Admitted) -> Result<Taken, Fault> {
+        self.settle_by(admitted, None).await
+    }
+
+    async fn settle_by(&self, admitted: Admitted, until: Option<Instant>) -> Result<Taken, Fault> {
+        planted::pass("request");
         let Admitted { answer, records, rejected } = admitted;
+        let settled = async {
+            match until {
+                Some(until) => timeout_at(until, answer.settled()).await,
+                None => Ok(answer.settled().await),
+            }
+        };
         let settled = tokio::select! {
-            settled = timeout_at(until, answer.settled()) => settled,
+            settled = settled => settled,
             () = self.ending.cancelled() => {
                 return Err(Fault::new(Kind::Undelivered, "the gateway ends before the records were delivered"));
             }

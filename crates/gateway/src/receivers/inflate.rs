@@ -25,6 +25,14 @@ const MIN_MEMBER_BYTES: usize = 18;
 /// # Errors
 /// `Malformed` for data that is not gzip, cut, or followed by something else; over the limit or the budget.
 pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Payload, Fault> {
+    gather_gzip(packed, budget, limit).await?.finish()
+}
+
+/// The same, for more to be added.
+///
+/// # Errors
+/// As [`gzip`].
+pub async fn gather_gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Gathered, Fault> {
     let mut input = &packed.bytes[..];
     let promised = promised_len(input);
     // One member: the promise is true or the data is bad. Several: the last one alone is over the limit.
@@ -35,7 +43,7 @@ pub async fn gzip(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
     for _ in 0..MAX_MEMBERS {
         input = member(Decompress::new_gzip(WINDOW_BITS), input, &mut buffer, "gzip").await?;
         if input.is_empty() {
-            return buffer.finish();
+            return Ok(buffer);
         }
     }
     Err(Fault::new(Kind::Malformed, format!("more than {MAX_MEMBERS} gzip members")))

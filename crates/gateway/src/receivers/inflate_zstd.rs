@@ -20,6 +20,14 @@ const MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 /// # Errors
 /// `Malformed` for data that is not zstd, cut, followed by something else, or of a window over 8 MiB; over the limit or the budget.
 pub async fn zstd(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Payload, Fault> {
+    gather_zstd(packed, budget, limit).await?.finish()
+}
+
+/// The same, for more to be added.
+///
+/// # Errors
+/// As [`zstd`].
+pub async fn gather_zstd(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Gathered, Fault> {
     let mut input = &packed.bytes[..];
     // Frames of one body are of one window, as far as anybody writes several.
     let packed_bytes = packed.lease.bytes();
@@ -36,7 +44,7 @@ pub async fn zstd(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
         }
         input = frame(&mut decoder, input, &mut buffer).await?;
         if input.is_empty() {
-            return buffer.finish();
+            return Ok(buffer);
         }
     }
     Err(Fault::new(Kind::Malformed, format!("more than {MAX_MEMBERS} zstd frames")))

@@ -96,6 +96,10 @@ pub trait Serve: Send + Sync + 'static {
     fn signals(&self) -> &Signals;
     /// What its connections take beside payloads.
     fn overhead(&self) -> &Overhead;
+    /// Whether the server has the first word on a connection, over TLS after its handshake.
+    fn speaks_first(&self) -> bool {
+        false
+    }
     /// Serves one whose client has begun to speak, until it ends. What it needs for that belongs on the heap: a silent connection must take
     /// little.
     fn serve(&self, connection: Connection) -> impl Future<Output = ()> + Send;
@@ -258,13 +262,17 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
     }
     let idle = server.config().idle_timeout.0;
     let begins = async {
+        let speaks_first = server.speaks_first();
+        if tls.is_none() && speaks_first {
+            return Some(Connection::plain(stream, Spoken::Http1, idle));
+        }
         let (first, spoken) = timeout(idle, first_words(&stream)).await.ok()?.ok()??;
         match tls {
             None => Some(Connection::plain(stream, spoken, idle)),
             Some(tls) => {
                 let lease = server.overhead().other(TLS_BYTES).ok()?;
                 // Boxed: it is large, and connections without TLS are to stay small.
-                Box::pin(tls.accept(stream, first, idle, lease)).await
+                Box::pin(tls.accept(stream, first, idle, lease, speaks_first)).await
             }
         }
     };

@@ -9,6 +9,7 @@ mod buffer;
 mod caller;
 mod elasticsearch;
 mod endpoint;
+mod forward;
 mod gather;
 mod handler;
 mod house;
@@ -49,6 +50,7 @@ use tonic_health::server::HealthReporter;
 pub use auth::Gate;
 pub use beats::BeatsConfig;
 pub use elasticsearch::ElasticsearchConfig;
+pub use forward::ForwardConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, Connections};
 pub use otlp::OtlpConfig;
@@ -67,6 +69,7 @@ const JSON: &str = "json";
 const BEATS: &str = "beats";
 const ELASTICSEARCH: &str = "elasticsearch";
 const REMOTE_WRITE: &str = "remote_write";
+const FORWARD: &str = "forward";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -88,12 +91,15 @@ pub struct Receivers {
     /// Samples of Prometheus and of whatever else speaks its remote-write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_write: Option<RemoteWriteConfig>,
+    /// Events of Fluentd and Fluent Bit: their `forward` output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<ForwardConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
         let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
-        Self { otlp, json, beats: None, elasticsearch: None, remote_write: None }
+        Self { otlp, json, beats: None, elasticsearch: None, remote_write: None, forward: None }
     }
 }
 
@@ -107,6 +113,7 @@ impl Receivers {
             self.beats.as_ref().map(|beats| ("beats.acknowledge", beats.acknowledge)),
             self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
             self.remote_write.as_ref().map(|write| ("remote_write.acknowledge", write.acknowledge)),
+            self.forward.as_ref().map(|forward| ("forward.acknowledge", forward.acknowledge)),
         ];
         own.into_iter()
             .flatten()
@@ -125,6 +132,7 @@ impl Receivers {
             self.beats.as_ref().map(BeatsConfig::port),
             self.elasticsearch.as_ref().map(ElasticsearchConfig::port),
             self.remote_write.as_ref().map(RemoteWriteConfig::port),
+            self.forward.as_ref().map(ForwardConfig::port),
         ];
         ports.into_iter().flatten().collect()
     }
@@ -182,6 +190,10 @@ impl Receivers {
                 faults.push(("remote_write.path".to_owned(), "a path begins with `/`".to_owned()));
             }
         }
+        if let Some(forward) = &self.forward {
+            faults.extend(bounds_faults(FORWARD, &forward.bounds(Acknowledge::default())));
+            faults.extend(forward.auth_faults());
+        }
         faults.extend(self.guard_faults());
         faults
     }
@@ -196,6 +208,7 @@ async fn bind_all(binding: &Binding<'_>, health: HealthReporter) -> Result<Vec<B
         binding.beats().await?,
         binding.http(ELASTICSEARCH, Protocol::Http, |house| house.elasticsearch()).await?,
         binding.http(REMOTE_WRITE, Protocol::Http, |house| house.remote_write()).await?,
+        binding.forward().await?,
     ];
     Ok(bound.into_iter().flatten().collect())
 }
@@ -208,7 +221,7 @@ fn bounds_faults(receiver: &str, bounds: &Bounds) -> Vec<(String, String)> {
         fault("max_request_bytes", "must be from 1 to 1GiB");
     }
     if bounds.ack_timeout.is_zero() {
-        let field = if receiver == BEATS { "hold_max" } else { "ack_timeout" };
+        let field = if matches!(receiver, BEATS | FORWARD) { "hold_max" } else { "ack_timeout" };
         fault(field, "with no time to deliver, every request would fail");
     }
     if bounds.body_timeout.is_zero() {

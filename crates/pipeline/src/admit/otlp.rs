@@ -1,6 +1,6 @@
 //! Admission of OTLP: any signal, protobuf or JSON.
 
-use super::{Admitted, Checked, Intake, OtlpIds, Refusal, Request, unless_malformed};
+use super::{Admitted, Checked, Intake, OtlpIds, Refusal, Request, all_have_time, unless_malformed};
 use crate::Signal;
 use crate::ids::Ids;
 use crate::ledger::Door;
@@ -38,10 +38,7 @@ impl Intake {
             index = unless_malformed(self.rules.check_otlp(signal, &request.bytes, arrived), door)?.0;
         }
         let ids = match ids {
-            OtlpIds::Content
-                if !planted::is("no-content-ids")
-                    && index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0) =>
-            {
+            OtlpIds::Content if !planted::is("no-content-ids") && all_have_time(&index) => {
                 Ids::Content(crate::ids::content_ids(&request.bytes, &index))
             }
             OtlpIds::None => Ids::None,

@@ -273,6 +273,7 @@ mod tests {
             (Value::Null, "null"),
             (Value::Bool(true), "true"),
             (Value::Int(i64::MIN), "-9223372036854775808"),
+            (Value::Unsigned(u64::MAX), "18446744073709551615"),
             (Value::Double(1.0), "1.0"),
             (Value::Double(-0.0), "-0.0"),
             (Value::Double(f64::NAN), "\"NaN\""),

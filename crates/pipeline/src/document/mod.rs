@@ -1,10 +1,11 @@
 //! Documents: one JSON object on one line for each record, as `docs/document-model.md` says.
 //!
-//! A JSON record is copied with a few edits; an OTLP record is written field by field as its wire is walked. What records
+//! A JSON record is copied with a few edits; a record of OTLP or Forward is written field by field as its wire is walked. What records
 //! share (resource and scope) is rendered once and copied behind each.
 
 mod attributes;
 mod draft;
+mod forward;
 mod group;
 mod log;
 mod member;
@@ -116,6 +117,7 @@ impl DocumentWriter {
                 document.finish()
             }
             WireId::Json | WireId::JsonLines | WireId::Bulk => self.splice(body, items, out, framing),
+            WireId::Forward => forward::write(body, items, &mut self.scratch, out, framing),
             WireId::RemoteWrite1 | WireId::RemoteWrite2 => {
                 let mut document = SampleDocument::new(body, &mut self.scratch, out, framing);
                 let version = remote_write::Version::of(body.wire);

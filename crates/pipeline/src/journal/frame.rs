@@ -255,6 +255,7 @@ fn wire_of(number: u8) -> Option<WireId> {
         WireId::Json,
         WireId::JsonLines,
         WireId::Bulk,
+        WireId::Forward,
         WireId::OtlpTraces,
         WireId::OtlpMetrics,
         WireId::RemoteWrite1,

@@ -154,6 +154,7 @@ fn equals(wanted: &Scalar, value: Value<'_>, ignore_case: bool) -> bool {
         Scalar::Bool(wanted) => matches!(value, Value::Bool(is) if is == *wanted),
         Scalar::Integer(wanted) => match value {
             Value::Int(is) => is == *wanted,
+            Value::Unsigned(_) => false,
             Value::Number(digits) if digits.parse() == Ok(*wanted) => true,
             other => number_of(other) == Some(*wanted as f64),
         },

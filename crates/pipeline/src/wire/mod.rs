@@ -3,6 +3,7 @@
 //! `check` refuses what the format's reference decoder refuses, and beyond that only: invalid UTF-8, nesting deeper than
 //! [`MAX_NESTING`], a configured limit, and duplicate keys in a JSON object.
 
+pub mod forward;
 pub mod json;
 pub mod lumberjack;
 pub mod otlp;
@@ -26,6 +27,8 @@ pub enum WireId {
     JsonLines = 3,
     /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
     Bulk = 4,
+    /// Fluent Forward: a tag, a chunk's name, and entries, in MessagePack.
+    Forward = 5,
     /// `ExportTraceServiceRequest`, protobuf.
     OtlpTraces = 6,
     /// `ExportMetricsServiceRequest`, protobuf.
@@ -40,7 +43,7 @@ impl WireId {
     /// What its records are.
     pub const fn signal(self) -> Signal {
         match self {
-            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk => Signal::Logs,
+            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk | Self::Forward => Signal::Logs,
             Self::OtlpTraces => Signal::Traces,
             Self::OtlpMetrics => Signal::Metrics,
             Self::RemoteWrite1 | Self::RemoteWrite2 => Signal::Metrics,
@@ -105,7 +108,7 @@ pub enum Malformed {
 #[derive(Debug, Default)]
 pub struct Index {
     pub records: Vec<Entry>,
-    /// OTLP: resource and scope of runs of records.
+    /// OTLP: resource and scope of runs of records. Forward: one, of the tag and the chunk's name.
     pub groups: Vec<Group>,
     /// JSON: what to insert or replace when a record is written out, in order of offset.
     pub edits: Vec<Edit>,
@@ -128,7 +131,7 @@ pub struct Entry {
     pub time: i64,
     pub offset: u32,
     pub len: u32,
-    /// OTLP: its group. JSON: its first edit; the next record's first edit ends them. Remote-write: its series.
+    /// OTLP and Forward: its group. JSON: its first edit; the next record's first edit ends them. Remote-write: its series.
     pub aux: u32,
     pub flags: u32,
 }
@@ -227,6 +230,18 @@ pub enum LevelName {
 }
 
 impl LevelName {
+    /// The name of one of Python's standard level numbers.
+    pub const fn of_number(number: i64) -> Option<Self> {
+        Some(match number {
+            10 => Self::Debug,
+            20 => Self::Info,
+            30 => Self::Warning,
+            40 => Self::Error,
+            50 => Self::Critical,
+            _ => return None,
+        })
+    }
+
     /// The name as Python's `logging` writes it.
     pub const fn as_str(self) -> &'static str {
         match self {

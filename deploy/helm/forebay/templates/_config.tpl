@@ -36,6 +36,9 @@ receivers:
   {{- if .Values.receivers.remote_write }}
   remote_write: {listen: "0.0.0.0:9201"}
   {{- end }}
+  {{- if .Values.receivers.forward }}
+  forward: {listen: "0.0.0.0:24224"}
+  {{- end }}
 acknowledge: {{ ternary "durable" "delivered" (eq .Values.mode "durable") }}
 {{- if eq .Values.mode "durable" }}
 journal:

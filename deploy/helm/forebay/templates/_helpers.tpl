@@ -160,6 +160,9 @@ runAsGroup: {{ int64 . }}
 {{- if .Values.receivers.remote_write }}
 - {name: http-prometheus, port: 9201}
 {{- end }}
+{{- if .Values.receivers.forward }}
+- {name: tcp-forward, port: 24224}
+{{- end }}
 {{- end -}}
 
 {{- /* Where names are resolved, as the egress rule of a policy. */ -}}

@@ -7,6 +7,8 @@ mod beats;
 mod certs;
 mod connections;
 mod elasticsearch;
+mod forward;
+mod forward_auth;
 mod grpc;
 mod http_logs;
 mod json_logs;

@@ -72,7 +72,8 @@ impl Tls {
         })
     }
 
-    /// Shakes hands on a connection whose first byte, `first`, has come, and waits for what the client says then, at most for `idle`.
+    /// Shakes hands on a connection whose first byte, `first`, has come, and waits for what the client says then, at most for `idle`, unless the
+    /// server speaks first.
     /// `None` if either does not happen, which is counted and logged here.
     pub async fn accept(
         &self,
@@ -80,6 +81,7 @@ impl Tls {
         first: u8,
         idle: Duration,
         lease: Lease,
+        speaks_first: bool,
     ) -> Option<Connection> {
         let config: Arc<ServerConfig> = Arc::clone(&self.current.read().config);
         let handshake = TlsAcceptor::from(config).accept(Lingering::new(stream, idle)).into_fallible();
@@ -103,9 +105,12 @@ impl Tls {
             Arc::new(Identity { proof: Proof::Certificate, name })
         });
         // As without TLS: who says nothing must not hold a slot.
-        let spoken = match timeout(idle, stream.fill_buf()).await {
-            Ok(Ok(bytes)) if !bytes.is_empty() => Spoken::by(bytes),
-            _ => return None,
+        let spoken = match speaks_first {
+            true => Spoken::Http1,
+            false => match timeout(idle, stream.fill_buf()).await {
+                Ok(Ok(bytes)) if !bytes.is_empty() => Spoken::by(bytes),
+                _ => return None,
+            },
         };
         let spoken = match stream.get_ref().1.alpn_protocol() {
             Some(agreed) if agreed == b"h2" => Spoken::Http2,

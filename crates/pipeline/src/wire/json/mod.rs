@@ -27,6 +27,7 @@ pub use fingerprint::fingerprint;
 pub use frame::check;
 pub use scan::check_value;
 pub use splice::splice;
+pub(crate) use time_text::{Moment, Zone, parse_number, parse_text};
 pub use walk::{walk_nested, write_single_line};
 
 /// How a body of JSON is divided into records.
