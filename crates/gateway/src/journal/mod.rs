@@ -150,8 +150,8 @@ fn wire_name(wire: WireId) -> &'static str {
         WireId::Bulk => "bulk",
         WireId::OtlpTraces => "otlp_traces",
         WireId::OtlpMetrics => "otlp_metrics",
-        WireId::RemoteWrite1 => "remote-write-1",
-        WireId::RemoteWrite2 => "remote-write-2",
+        WireId::RemoteWrite1 => "remote_write_1",
+        WireId::RemoteWrite2 => "remote_write_2",
         WireId::Forward => "forward",
     }
 }

@@ -215,17 +215,9 @@ fn is_sound(histogram: &Histogram) -> bool {
             && counts.iter().all(|count| count.is_finite() && *count >= 0.0)
             && spans.iter().skip(1).all(|span| span.offset >= 0)
     };
-    let numbers = [
-        match histogram.count {
-            Some(Count::CountFloat(count)) => count,
-            _ => 0.0,
-        },
-        match histogram.zero_count {
-            Some(ZeroCount::ZeroCountFloat(count)) => count,
-            _ => 0.0,
-        },
-        histogram.zero_threshold,
-    ];
+    let are_numbers = !matches!(histogram.count, Some(Count::CountFloat(count)) if !count.is_finite())
+        && !matches!(histogram.zero_count, Some(ZeroCount::ZeroCountFloat(count)) if !count.is_finite())
+        && histogram.zero_threshold.is_finite();
     let has_zeros = !matches!(
         histogram.zero_count,
         None | Some(ZeroCount::ZeroCountInt(0) | ZeroCount::ZeroCountFloat(0.0))
@@ -249,7 +241,7 @@ fn is_sound(histogram: &Histogram) -> bool {
     };
     is_sound_side(&histogram.positive_spans, &histogram.positive_deltas, &histogram.positive_counts)
         && is_sound_side(&histogram.negative_spans, &histogram.negative_deltas, &histogram.negative_counts)
-        && numbers.iter().all(|number| number.is_finite())
+        && are_numbers
         && bounds.iter().all(|bound| bound.is_finite())
         && bounds.windows(2).all(|pair| pair[0] < pair[1])
         && buckets_fit
