@@ -15,6 +15,7 @@ mod house;
 mod http_connection;
 mod inflate;
 mod json_http;
+mod lines;
 mod linger;
 mod listener;
 mod mapped;
@@ -28,6 +29,7 @@ mod reply;
 mod started;
 mod status;
 mod stream;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -52,6 +54,7 @@ pub use listener::{BindError, Connections};
 pub use otlp::OtlpConfig;
 pub use overhead::Overhead;
 pub use started::{Started, start};
+pub use tcp::TcpConfig;
 pub use tls::Tls;
 pub use watch::Look;
 
@@ -63,6 +66,7 @@ const OTLP_HTTP: &str = "otlp_http";
 const JSON: &str = "json";
 const BEATS: &str = "beats";
 const ELASTICSEARCH: &str = "elasticsearch";
+const TCP: &str = "tcp";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -81,12 +85,15 @@ pub struct Receivers {
     /// `_bulk` of Elasticsearch, and what agents ask before they use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elasticsearch: Option<ElasticsearchConfig>,
+    /// JSON logs over TCP, one object a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
         let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
-        Self { otlp, json, beats: None, elasticsearch: None }
+        Self { otlp, json, beats: None, elasticsearch: None, tcp: None }
     }
 }
 
@@ -99,6 +106,7 @@ impl Receivers {
             self.json.as_ref().map(|json| ("json.acknowledge", json.acknowledge)),
             self.beats.as_ref().map(|beats| ("beats.acknowledge", beats.acknowledge)),
             self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
+            self.tcp.as_ref().map(|tcp| ("tcp.acknowledge", Some(tcp.acknowledge.admission()))),
         ];
         own.into_iter()
             .flatten()
@@ -116,6 +124,7 @@ impl Receivers {
             self.json.as_ref().map(JsonConfig::port),
             self.beats.as_ref().map(BeatsConfig::port),
             self.elasticsearch.as_ref().map(ElasticsearchConfig::port),
+            self.tcp.as_ref().map(TcpConfig::port),
         ];
         ports.into_iter().flatten().collect()
     }
@@ -130,7 +139,8 @@ impl Receivers {
         let json = self.json.iter().map(|json| (JSON.to_owned(), json.rules()));
         let beats = self.beats.iter().map(|beats| (BEATS.to_owned(), beats.rules()));
         let bulk = self.elasticsearch.iter().map(|bulk| (ELASTICSEARCH.to_owned(), bulk.rules()));
-        json.chain(beats).chain(bulk).collect()
+        let tcp = self.tcp.iter().map(|tcp| (TCP.to_owned(), tcp.rules()));
+        json.chain(beats).chain(bulk).chain(tcp).collect()
     }
 
     /// What a schema cannot say: each fault with the path of its setting, seen from here.
@@ -167,6 +177,9 @@ impl Receivers {
                     .push(("elasticsearch.version".to_owned(), "three numbers, such as `8.19.0`".to_owned()));
             }
         }
+        if let Some(tcp) = &self.tcp {
+            faults.extend(tcp.faults());
+        }
         faults.extend(self.guard_faults());
         faults
     }
@@ -180,6 +193,7 @@ async fn bind_all(binding: &Binding<'_>, health: HealthReporter) -> Result<Vec<B
         binding.http(JSON, Protocol::Http, |house| house.json()).await?,
         binding.beats().await?,
         binding.http(ELASTICSEARCH, Protocol::Http, |house| house.elasticsearch()).await?,
+        binding.lines(TCP, |house| house.tcp()).await?,
     ];
     Ok(bound.into_iter().flatten().collect())
 }

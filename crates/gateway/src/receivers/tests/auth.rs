@@ -247,7 +247,7 @@ fn faults_of_secret_files_name_the_line_and_no_secret() {
         auth: Some(AuthConfig { api_key_header: "x y".to_owned(), ..secrets.settings() }),
         ..JsonConfig::default()
     };
-    let config = Receivers { otlp: None, json: Some(json), beats: None, elasticsearch: None };
+    let config = Receivers { otlp: None, json: Some(json), ..Receivers::default() };
     let faults = config.faults();
     let paths: Vec<&str> = faults.iter().map(|(path, _)| path.as_str()).collect();
     let fields = ["bearer_file", "basic_file", "api_key_file", "api_key_header"];
@@ -258,10 +258,10 @@ fn faults_of_secret_files_name_the_line_and_no_secret() {
     secrets.write("users", "alice:\n");
     let auth = AuthConfig { api_key_header: "Authorization".to_owned(), ..secrets.settings() };
     let json = JsonConfig { auth: Some(auth), ..JsonConfig::default() };
-    let config = Receivers { otlp: None, json: Some(json), beats: None, elasticsearch: None };
+    let config = Receivers { otlp: None, json: Some(json), ..Receivers::default() };
     let paths: Vec<String> = config.faults().into_iter().map(|(path, _)| path).collect();
     assert_eq!(paths, fields.map(|field| format!("json.auth.{field}")), "an empty password opens nothing");
     let json = JsonConfig { auth: Some(AuthConfig::default()), ..JsonConfig::default() };
-    let config = Receivers { otlp: None, json: Some(json), beats: None, elasticsearch: None };
+    let config = Receivers { otlp: None, json: Some(json), ..Receivers::default() };
     assert_eq!(config.faults()[0].0, "json.auth");
 }

@@ -205,7 +205,7 @@ async fn after_a_reload_the_next_window_goes_the_new_way() {
     agent.send(&[window(1), event(1, "{}")]).await;
     assert_eq!(agent.acknowledged().await, Some(1));
     let beats = Some(BeatsConfig::default());
-    let config = Receivers { otlp: None, json: None, beats, elasticsearch: None };
+    let config = Receivers { otlp: None, json: None, beats, ..Receivers::default() };
     house.started.adopt(&config, Acknowledge::default(), &house.intake, &house.ledger);
     agent.send(&[window(1), event(1, "{}")]).await;
     assert_eq!(agent.acknowledged().await, None);

@@ -11,6 +11,7 @@ mod grpc;
 mod http_logs;
 mod json_logs;
 mod raw;
+mod tcp;
 mod tls;
 mod tls_files;
 
@@ -274,8 +275,7 @@ async fn an_address_that_is_taken_is_named() {
     let config = Receivers {
         otlp: None,
         json: Some(JsonConfig { listen: taken, ..JsonConfig::default() }),
-        beats: None,
-        elasticsearch: None,
+        ..Receivers::default()
     };
     let error = start(
         &config,
