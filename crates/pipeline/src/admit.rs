@@ -254,6 +254,15 @@ impl Intake {
         self.take(request, wire, index, ids, arrived, door)
     }
 
+    /// Admits messages of syslog. Counts them at `door`.
+    pub fn admit_syslog(&self, request: Request, door: &Arc<Door>) -> Result<Admitted, Refusal> {
+        let arrived = crate::time::now();
+        let checked = self.rules.check_syslog(&request.bytes, arrived, &request.receiver);
+        let index = unless_malformed(checked, door)?;
+        let ids = self.minted();
+        self.take(request, WireId::Syslog, index, ids, arrived, door)
+    }
+
     /// The ids of checked records of JSON.
     fn json_ids(&self, body: &[u8], index: &mut Index) -> Ids {
         let (epoch, frame) = self.mint.next();

@@ -62,7 +62,8 @@ pub enum Value<'a> {
 
 /// An array or a map that has not been walked yet: bytes of the wire it came by.
 ///
-/// OTLP: the content of an `ArrayValue` or `KeyValueList` message. JSON: the literal from bracket to bracket.
+/// OTLP: the content of an `ArrayValue` or `KeyValueList` message. JSON: the literal from bracket to bracket. Syslog: structured data, or the
+/// parameters of one element.
 #[derive(Clone, Copy, Debug)]
 pub struct Nested<'a> {
     pub(crate) wire: WireId,
@@ -83,6 +84,7 @@ impl<'a> Nested<'a> {
             WireId::Json | WireId::JsonLines | WireId::Bulk => {
                 crate::wire::json::walk_nested(self.bytes, visitor);
             }
+            WireId::Syslog => crate::wire::syslog::data::walk_nested(self.bytes, visitor),
         }
     }
 }

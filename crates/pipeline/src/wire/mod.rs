@@ -6,6 +6,7 @@
 pub mod json;
 pub mod lumberjack;
 pub mod otlp;
+pub mod syslog;
 
 use crate::route::RouteSet;
 
@@ -24,6 +25,8 @@ pub enum WireId {
     JsonLines = 3,
     /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
     Bulk = 4,
+    /// Messages of syslog, each behind its length.
+    Syslog = 15,
 }
 
 /// Limits of one request, beyond the body's size, which the receiver has enforced before.
@@ -112,6 +115,8 @@ impl Entry {
     pub const MULTILINE: u32 = 2;
     /// JSON from Beats, or in a bulk: the event says where in its file it was read, so that it can be told from every other one.
     pub const HAS_PLACE: u32 = 4;
+    /// Syslog: there was more of the message.
+    pub const CUT: u32 = 8;
 
     /// The record's bytes within its body.
     pub fn range(&self) -> std::ops::Range<usize> {

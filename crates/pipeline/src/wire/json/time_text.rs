@@ -7,7 +7,7 @@ const NANOS: i128 = 1_000_000_000;
 
 /// A time that was understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(crate) struct Moment {
     /// Nanoseconds since 1970.
     pub nanos: i64,
     /// Elasticsearch's `strict_date_optional_time||epoch_millis` reads the same instant from it as it stands.
@@ -16,7 +16,7 @@ pub(super) struct Moment {
 
 /// The zone of times that name none.
 #[derive(Clone, Debug)]
-pub(super) enum Zone<'z> {
+pub(crate) enum Zone<'z> {
     /// Seconds east of UTC: no need to ask a calendar for every record.
     Fixed(i32),
     Named(&'z TimeZone),
@@ -45,7 +45,7 @@ struct Civil {
 }
 
 /// Reads a time from the text of a string: a date and time, a date alone (midnight), or an epoch number.
-pub(super) fn parse_text(text: &str, zone: &Zone<'_>) -> Option<Moment> {
+pub(crate) fn parse_text(text: &str, zone: &Zone<'_>) -> Option<Moment> {
     let bytes = text.as_bytes();
     if bytes.get(4) == Some(&b'-') {
         return parse_date_time(bytes, zone);
