@@ -29,6 +29,7 @@ mod reply;
 mod started;
 mod status;
 mod stream;
+mod syslog;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub use listener::{BindError, Connections};
 pub use otlp::OtlpConfig;
 pub use overhead::Overhead;
 pub use started::{Started, start};
+pub use syslog::SyslogConfig;
 pub use tcp::TcpConfig;
 pub use tls::Tls;
 pub use watch::Look;
@@ -67,6 +69,7 @@ const JSON: &str = "json";
 const BEATS: &str = "beats";
 const ELASTICSEARCH: &str = "elasticsearch";
 const TCP: &str = "tcp";
+const SYSLOG: &str = "syslog";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -88,12 +91,15 @@ pub struct Receivers {
     /// JSON logs over TCP, one object a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tcp: Option<TcpConfig>,
+    /// Messages of syslog over TCP and TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<SyslogConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
         let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
-        Self { otlp, json, beats: None, elasticsearch: None, tcp: None }
+        Self { otlp, json, beats: None, elasticsearch: None, tcp: None, syslog: None }
     }
 }
 
@@ -107,6 +113,7 @@ impl Receivers {
             self.beats.as_ref().map(|beats| ("beats.acknowledge", beats.acknowledge)),
             self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
             self.tcp.as_ref().map(|tcp| ("tcp.acknowledge", Some(tcp.acknowledge.admission()))),
+            self.syslog.as_ref().map(|syslog| ("syslog.acknowledge", Some(syslog.acknowledge.admission()))),
         ];
         own.into_iter()
             .flatten()
@@ -125,6 +132,7 @@ impl Receivers {
             self.beats.as_ref().map(BeatsConfig::port),
             self.elasticsearch.as_ref().map(ElasticsearchConfig::port),
             self.tcp.as_ref().map(TcpConfig::port),
+            self.syslog.as_ref().map(SyslogConfig::port),
         ];
         ports.into_iter().flatten().collect()
     }
@@ -140,7 +148,8 @@ impl Receivers {
         let beats = self.beats.iter().map(|beats| (BEATS.to_owned(), beats.rules()));
         let bulk = self.elasticsearch.iter().map(|bulk| (ELASTICSEARCH.to_owned(), bulk.rules()));
         let tcp = self.tcp.iter().map(|tcp| (TCP.to_owned(), tcp.rules()));
-        json.chain(beats).chain(bulk).chain(tcp).collect()
+        let syslog = self.syslog.iter().map(|syslog| (SYSLOG.to_owned(), syslog.rules()));
+        json.chain(beats).chain(bulk).chain(tcp).chain(syslog).collect()
     }
 
     /// What a schema cannot say: each fault with the path of its setting, seen from here.
@@ -180,6 +189,9 @@ impl Receivers {
         if let Some(tcp) = &self.tcp {
             faults.extend(tcp.faults());
         }
+        if let Some(syslog) = &self.syslog {
+            faults.extend(syslog.faults());
+        }
         faults.extend(self.guard_faults());
         faults
     }
@@ -194,6 +206,7 @@ async fn bind_all(binding: &Binding<'_>, health: HealthReporter) -> Result<Vec<B
         binding.beats().await?,
         binding.http(ELASTICSEARCH, Protocol::Http, |house| house.elasticsearch()).await?,
         binding.lines(TCP, |house| house.tcp()).await?,
+        binding.lines(SYSLOG, |house| house.syslog()).await?,
     ];
     Ok(bound.into_iter().flatten().collect())
 }
