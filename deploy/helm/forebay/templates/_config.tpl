@@ -33,6 +33,12 @@ receivers:
   {{- if .Values.receivers.elasticsearch }}
   elasticsearch: {listen: "0.0.0.0:9200"}
   {{- end }}
+  {{- if .Values.receivers.tcp }}
+  tcp: {listen: "0.0.0.0:5959"}
+  {{- end }}
+  {{- if .Values.receivers.syslog }}
+  syslog: {listen: "0.0.0.0:5514"}
+  {{- end }}
 acknowledge: {{ ternary "durable" "delivered" (eq .Values.mode "durable") }}
 {{- if eq .Values.mode "durable" }}
 journal:

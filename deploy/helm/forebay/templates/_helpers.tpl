@@ -115,4 +115,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.receivers.elasticsearch }}
 - {name: http-bulk, port: 9200}
 {{- end }}
+{{- if .Values.receivers.tcp }}
+- {name: tcp-json, port: 5959}
+{{- end }}
+{{- if .Values.receivers.syslog }}
+- {name: tcp-syslog, port: 5514}
+{{- end }}
 {{- end -}}
