@@ -20,8 +20,11 @@ pub mod receipt;
 pub mod record;
 pub mod route;
 pub mod rules;
+mod signal;
 pub mod spare;
 pub mod task;
 pub mod time;
 pub mod units;
 pub mod wire;
+
+pub use signal::Signal;

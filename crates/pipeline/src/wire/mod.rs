@@ -8,6 +8,7 @@ pub mod lumberjack;
 pub mod otlp;
 pub mod syslog;
 
+use crate::Signal;
 use crate::route::RouteSet;
 
 /// The deepest nesting of arrays and maps that any wire accepts, counted from the record's own object as 1.
@@ -27,6 +28,15 @@ pub enum WireId {
     Bulk = 4,
     /// Messages of syslog, each behind its length.
     Syslog = 15,
+}
+
+impl WireId {
+    /// What its records are.
+    pub const fn signal(self) -> Signal {
+        match self {
+            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk | Self::Syslog => Signal::Logs,
+        }
+    }
 }
 
 /// Limits of one request, beyond the body's size, which the receiver has enforced before.
