@@ -1,6 +1,7 @@
 //! Rules: how requests are read and where their records go, in a form that can be kept. A body in the journal is read again under the
 //! rules that it was admitted under, whatever the configuration says by then.
 
+use crate::Signal;
 use crate::body::{Body, Share};
 use crate::ledger::{Account, Ledger};
 use crate::receipt::Claim;
@@ -138,6 +139,11 @@ impl Rules {
     /// Which event times choose their destination.
     pub fn window(&self) -> &EventWindow {
         &self.window
+    }
+
+    /// Whether any route is open to records of this signal.
+    pub fn takes(&self, signal: Signal) -> bool {
+        self.plan.takes(signal)
     }
 
     /// The account of records that no route wants.

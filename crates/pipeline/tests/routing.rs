@@ -1,6 +1,7 @@
 //! Routes over real OTLP requests and JSON lines: which fields a condition sees, and which values it takes for equal.
 #![allow(clippy::unwrap_used)]
 
+use forebay_pipeline::Signal;
 use forebay_pipeline::route::{Matcher, Mode, Plan, RouteConfig, RouteSet, When};
 use forebay_pipeline::time::EventWindow;
 use forebay_pipeline::wire::json::{self, JsonOptions};
@@ -23,6 +24,7 @@ fn when(condition: &str) -> When {
 fn plan(conditions: &[&str], mode: Mode) -> Plan {
     let route = |(i, condition): (usize, &&str)| RouteConfig {
         name: format!("r{i}"),
+        signals: vec![Signal::Logs],
         when: Some(when(condition)),
         to: vec!["es".to_owned()],
         index: "logs".to_owned(),
@@ -265,6 +267,30 @@ fn every_place_of_a_log_record_can_be_routed_on() {
         let routes = otlp_routes(&plan(&[holds_not], Mode::FirstMatch), &full_request());
         assert_eq!(routes, [Vec::<usize>::new()], "{holds_not}");
     }
+}
+
+#[test]
+fn a_record_takes_only_routes_that_name_its_signal() {
+    let route = |name: &str, signals: &str| {
+        let text = format!(r#"{{"name":"{name}","to":["es"],"index":"i"{signals}}}"#);
+        serde_json::from_str::<RouteConfig>(&text).unwrap()
+    };
+    let both = route("both", r#","signals":["metrics","logs"]"#);
+    let routes = [route("traces", r#","signals":["traces"]"#), both, route("logs", "")];
+    let taken = |mode, routes: &[RouteConfig]| {
+        let plan = Plan::build(routes, mode, &[], &SINKS).unwrap();
+        let decided = Signal::ALL.map(|signal| Matcher::of(signal, &plan).decide().iter().collect());
+        (Signal::ALL.map(|signal| plan.takes(signal)), decided)
+    };
+    let first: [Vec<usize>; 3] = [vec![1], vec![0], vec![1]];
+    assert_eq!(taken(Mode::FirstMatch, &routes), ([true; 3], first));
+    let all: [Vec<usize>; 3] = [vec![1, 2], vec![0], vec![1]];
+    assert_eq!(taken(Mode::FanOut, &routes), ([true; 3], all));
+    let logs: [Vec<usize>; 3] = [vec![0], vec![], vec![]];
+    assert_eq!(taken(Mode::FanOut, &routes[2..]), ([true, false, false], logs));
+    let none = Plan::build(&[route("none", r#","signals":[]"#)], Mode::FirstMatch, &[], &SINKS);
+    assert_eq!(none.unwrap_err()[0].path, "[0].signals");
+    assert_eq!(serde_json::to_value(&routes[2]).unwrap().get("signals"), None, "as before there were any");
 }
 
 #[test]

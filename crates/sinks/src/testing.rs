@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 pub(crate) fn share(lines: &str, ids: Ids) -> Share {
     let route = RouteConfig {
         name: "all".to_owned(),
+        signals: vec![forebay_pipeline::Signal::Logs],
         when: None,
         to: vec!["sink".to_owned()],
         index: "logs".to_owned(),

@@ -3,6 +3,7 @@
 mod checks;
 
 use crate::receivers::Receivers;
+use forebay_pipeline::Signal;
 use forebay_pipeline::admit::Acknowledge;
 use forebay_pipeline::dead_letter::DeadLetterConfig;
 use forebay_pipeline::journal::JournalConfig;
@@ -25,7 +26,7 @@ pub struct Settings {
     pub receivers: Receivers,
     /// Where records can be sent, by a name of your choice. Default: `files`, NDJSON files in `./forebay-data`.
     pub sinks: BTreeMap<String, SinkConfig>,
-    /// Which records go where, in order. Default: the four indices of the document model, all to the first sink of the file in
+    /// Which records go where, in order. Default: the indices of the document model, all to the first sink of the file in
     /// alphabetical order.
     pub routes: Vec<RouteConfig>,
     /// Whether a record takes the first route that matches or all that do.
@@ -239,15 +240,16 @@ pub fn stand_in(path: &str) -> Option<serde_json::Value> {
     (!name.contains(['.', '['])).then(|| serde_json::json!({ "type": "blackhole" }))
 }
 
-/// The four indices: persona, security, ethics, and all other logs.
+/// The indices: persona, security, ethics, all other logs, traces and metrics.
 fn shipped_routes(sink: &str) -> Vec<RouteConfig> {
     let text = |value: &str| Scalar::Text(value.to_owned());
     let component = || When { field: Some("component".to_owned()), ..When::default() };
     let is = |value: &str| Some(When { equals: Some(text(value)), ..component() });
     let security =
         When { one_of: Some(vec![text("security"), text("cerberus")]), ignore_case: true, ..component() };
-    let route = |name: &str, when: Option<When>| RouteConfig {
+    let route = |name: &str, signal: Signal, when: Option<When>| RouteConfig {
         name: name.to_owned(),
+        signals: vec![signal],
         when,
         to: vec![sink.to_owned()],
         index: format!("project-ai-{name}-%Y.%m.%d"),
@@ -255,10 +257,12 @@ fn shipped_routes(sink: &str) -> Vec<RouteConfig> {
         on_refused: Default::default(),
     };
     vec![
-        route("persona", is("ai-persona")),
-        route("security", Some(security)),
-        route("ethics", is("four-laws")),
-        route("logs", None),
+        route("persona", Signal::Logs, is("ai-persona")),
+        route("security", Signal::Logs, Some(security)),
+        route("ethics", Signal::Logs, is("four-laws")),
+        route("logs", Signal::Logs, None),
+        route("traces", Signal::Traces, None),
+        route("metrics", Signal::Metrics, None),
     ]
 }
 

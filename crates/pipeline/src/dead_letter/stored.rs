@@ -130,6 +130,7 @@ impl Replay {
         // A check wants to route. Letters have their destinations, so this one route is never asked for its.
         let every = RouteConfig {
             name: "replay".to_owned(),
+            signals: vec![crate::Signal::Logs],
             when: None,
             to: vec!["letters".to_owned()],
             index: "letters".to_owned(),

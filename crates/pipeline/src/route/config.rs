@@ -1,5 +1,6 @@
 //! How routes are written in the configuration.
 
+use crate::Signal;
 use crate::body::OnRefused;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,11 @@ pub enum Mode {
 pub struct RouteConfig {
     /// The route's name in metrics and dead letters. Must be unique.
     pub name: String,
+    /// Which kinds of telemetry take this route: `logs`, `traces`, `metrics`. Default: logs alone. A receiver of a kind that no
+    /// route names answers as if it did not have it.
+    #[serde(default = "logs", skip_serializing_if = "is_logs")]
+    #[schemars(length(min = 1))]
+    pub signals: Vec<Signal>,
     /// Which records take this route. Left out: all that reach it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
@@ -38,6 +44,14 @@ pub struct RouteConfig {
     /// What becomes of a record that the sink refuses for good. Default: kept in the dead letters.
     #[serde(default)]
     pub on_refused: OnRefused,
+}
+
+fn logs() -> Vec<Signal> {
+    vec![Signal::Logs]
+}
+
+fn is_logs(signals: &[Signal]) -> bool {
+    *signals == [Signal::Logs]
 }
 
 /// A condition: on one field, or made of other conditions (exactly one of `field`, `all`, `any`, `not`).

@@ -3,6 +3,7 @@
 use super::RouteSet;
 use super::fields::{Fixed, Watched};
 use super::plan::Plan;
+use crate::Signal;
 use crate::document::severity_name;
 use crate::record::{Key, LogHead, Nested, NestedVisitor, Text, Value};
 
@@ -10,6 +11,7 @@ use crate::record::{Key, LogHead, Nested, NestedVisitor, Text, Value};
 #[derive(Debug)]
 pub struct Matcher<'p, 'b> {
     plan: &'p Plan,
+    signal: Signal,
     /// What resource and scope give to every record of the group.
     resource: Vec<Slot<'b>>,
     group: Vec<Slot<'b>>,
@@ -30,10 +32,15 @@ struct Slot<'b> {
 const EMPTY: Slot<'static> = Slot { value: Value::Null, rank: 0 };
 
 impl<'p, 'b> Matcher<'p, 'b> {
-    /// A matcher for one body.
+    /// A matcher for one body of logs.
     pub fn new(plan: &'p Plan) -> Self {
+        Self::of(Signal::Logs, plan)
+    }
+
+    /// A matcher for one body of this signal.
+    pub fn of(signal: Signal, plan: &'p Plan) -> Self {
         let slots = || vec![EMPTY; plan.fields.len()];
-        Self { plan, resource: slots(), group: slots(), record: slots(), touched: false, of_group: None }
+        Self { plan, signal, resource: slots(), group: slots(), record: slots(), touched: false, of_group: None }
     }
 
     /// A JSON record begins.
@@ -188,7 +195,7 @@ impl<'p, 'b> Matcher<'p, 'b> {
     pub fn decide(&mut self) -> RouteSet {
         if self.touched {
             let (record, group) = (&self.record, &self.group);
-            return self.plan.decide(&|slot| {
+            return self.plan.decide(self.signal, &|slot| {
                 let Slot { value, rank } = if record[slot].rank > 0 { record[slot] } else { group[slot] };
                 (rank > 0).then_some(value)
             });
@@ -197,7 +204,8 @@ impl<'p, 'b> Matcher<'p, 'b> {
             return routes;
         }
         let group = &self.group;
-        let routes = self.plan.decide(&|slot| (group[slot].rank > 0).then_some(group[slot].value));
+        let routes =
+            self.plan.decide(self.signal, &|slot| (group[slot].rank > 0).then_some(group[slot].value));
         self.of_group = Some(routes);
         routes
     }

@@ -25,6 +25,12 @@ impl RouteSet {
         self.0 |= 1 << route;
     }
 
+    /// Whether route number `route` is in it.
+    #[inline]
+    pub fn contains(self, route: usize) -> bool {
+        self.0 >> route & 1 == 1
+    }
+
     /// Whether no route is in it.
     pub fn is_empty(self) -> bool {
         self.0 == 0

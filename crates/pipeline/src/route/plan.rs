@@ -5,6 +5,7 @@ use super::config::{Mode, RouteConfig};
 use super::fields::FieldTable;
 use super::predicate::Predicate;
 use super::template::Template;
+use crate::Signal;
 use crate::body::OnRefused;
 use crate::record::Value;
 use parking_lot::Mutex;
@@ -40,6 +41,8 @@ pub struct Route {
 #[derive(Debug)]
 pub struct Plan {
     routes: Vec<Route>,
+    /// The routes that each signal may take, by its number.
+    open_to: [RouteSet; Signal::ALL.len()],
     mode: Mode,
     pub(super) fields: FieldTable,
     destinations: Mutex<HashMap<(usize, i32), Arc<str>>>,
@@ -77,7 +80,13 @@ impl Plan {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Self { routes, mode, fields, destinations: Mutex::default() })
+        let mut open_to = [RouteSet::default(); Signal::ALL.len()];
+        for (number, config) in configs.iter().enumerate() {
+            for signal in &config.signals {
+                open_to[*signal as usize].insert(number);
+            }
+        }
+        Ok(Self { routes, open_to, mode, fields, destinations: Mutex::default() })
     }
 
     /// The routes, by number.
@@ -85,11 +94,21 @@ impl Plan {
         &self.routes
     }
 
-    /// Where a record with these routing values goes.
-    pub(super) fn decide<'b>(&self, value_of: &dyn Fn(usize) -> Option<Value<'b>>) -> RouteSet {
+    /// Whether any route is open to records of this signal.
+    pub fn takes(&self, signal: Signal) -> bool {
+        !self.open_to[signal as usize].is_empty()
+    }
+
+    /// Where a record of this signal with these routing values goes.
+    pub(super) fn decide<'b>(
+        &self,
+        signal: Signal,
+        value_of: &dyn Fn(usize) -> Option<Value<'b>>,
+    ) -> RouteSet {
+        let open = self.open_to[signal as usize];
         let mut set = RouteSet::default();
         for (number, route) in self.routes.iter().enumerate() {
-            if route.predicate.holds(value_of) {
+            if open.contains(number) && route.predicate.holds(value_of) {
                 set.insert(number);
                 if self.mode == Mode::FirstMatch {
                     break;
@@ -122,6 +141,9 @@ impl Route {
         let at = |path: &str| format!("[{number}].{path}");
         if config.name.is_empty() {
             faults.push(RouteFault::new(at("name"), "a route needs a name"));
+        }
+        if config.signals.is_empty() {
+            faults.push(RouteFault::new(at("signals"), "a route needs at least one signal"));
         }
         if config.to.is_empty() {
             faults.push(RouteFault::new(at("to"), "a route needs at least one sink"));

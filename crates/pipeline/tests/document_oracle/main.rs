@@ -38,6 +38,7 @@ fn promoted() -> Vec<String> {
 fn plan() -> Plan {
     let route = RouteConfig {
         name: "all".to_owned(),
+        signals: vec![forebay_pipeline::Signal::Logs],
         when: None,
         to: vec!["sink".to_owned()],
         index: "logs".to_owned(),
