@@ -8,30 +8,30 @@ use crate::record::Text;
 use crate::wire::Malformed;
 
 /// The deepest nesting of messages (and of unknown groups), counted from the request: prost's limit.
-pub(super) const MAX_MESSAGE_DEPTH: u32 = 100;
+pub(in crate::wire) const MAX_MESSAGE_DEPTH: u32 = 100;
 
 /// Why a body is refused, behind a pointer: results that carry it stay in registers.
-pub(super) type Bad = Box<Malformed>;
+pub(in crate::wire) type Bad = Box<Malformed>;
 
 /// A field's number and wire type, as one varint on the wire.
-pub(super) type Tag = u64;
+pub(in crate::wire) type Tag = u64;
 
-pub(super) const VARINT: u64 = 0;
-pub(super) const FIXED64: u64 = 1;
-pub(super) const BYTES: u64 = 2;
+pub(in crate::wire) const VARINT: u64 = 0;
+pub(in crate::wire) const FIXED64: u64 = 1;
+pub(in crate::wire) const BYTES: u64 = 2;
 const START_GROUP: u64 = 3;
 const END_GROUP: u64 = 4;
-pub(super) const FIXED32: u64 = 5;
+pub(in crate::wire) const FIXED32: u64 = 5;
 
 /// The tag of field `number` with this wire type.
-pub(super) const fn tag(number: u64, wire_type: u64) -> Tag {
+pub(in crate::wire) const fn tag(number: u64, wire_type: u64) -> Tag {
     number << 3 | wire_type
 }
 
 /// Reads the fields of one message. What is left is a slice that shrinks, so that a bounds check is one comparison; offsets in the
 /// whole body follow from where the message ends.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cursor<'b> {
+pub(in crate::wire) struct Cursor<'b> {
     rest: &'b [u8],
     /// Offset in the body at which the message ends.
     end: usize,
@@ -39,57 +39,57 @@ pub(super) struct Cursor<'b> {
 
 impl<'b> Cursor<'b> {
     /// A reader of all of `body`.
-    pub(super) fn new(body: &'b [u8]) -> Self {
+    pub(in crate::wire) fn new(body: &'b [u8]) -> Self {
         Self { rest: body, end: body.len() }
     }
 
     /// A reader of the part of `body` at this offset and length, which must lie inside it.
-    pub(super) fn at(body: &'b [u8], (offset, len): (u32, u32)) -> Self {
+    pub(in crate::wire) fn at(body: &'b [u8], (offset, len): (u32, u32)) -> Self {
         let end = offset as usize + len as usize;
         Self { rest: &body[offset as usize..end], end }
     }
 
     /// A reader of `bytes`, which end at this offset of their body.
     #[inline]
-    pub(super) fn ending_at(bytes: &'b [u8], end: usize) -> Self {
+    pub(in crate::wire) fn ending_at(bytes: &'b [u8], end: usize) -> Self {
         Self { rest: bytes, end }
     }
 
     #[inline]
-    pub(super) fn is_done(&self) -> bool {
+    pub(in crate::wire) fn is_done(&self) -> bool {
         self.rest.is_empty()
     }
 
     #[inline]
-    pub(super) fn offset(&self) -> usize {
+    pub(in crate::wire) fn offset(&self) -> usize {
         self.end - self.rest.len()
     }
 
     /// Offset and length of what is left.
     #[inline]
-    pub(super) fn span(&self) -> (u32, u32) {
+    pub(in crate::wire) fn span(&self) -> (u32, u32) {
         (self.offset() as u32, self.rest.len() as u32)
     }
 
     /// How many bytes are left.
     #[inline(always)]
-    pub(super) fn left(&self) -> usize {
+    pub(in crate::wire) fn left(&self) -> usize {
         self.rest.len()
     }
 
     /// What is left.
     #[inline]
-    pub(super) fn bytes(&self) -> &'b [u8] {
+    pub(in crate::wire) fn bytes(&self) -> &'b [u8] {
         self.rest
     }
 
     #[cold]
-    pub(super) fn error(&self, what: &'static str) -> Bad {
+    pub(in crate::wire) fn error(&self, what: &'static str) -> Bad {
         Box::new(Malformed::Syntax { format: "protobuf", offset: self.offset(), what })
     }
 
     #[inline(always)]
-    pub(super) fn varint(&mut self) -> Result<u64, Bad> {
+    pub(in crate::wire) fn varint(&mut self) -> Result<u64, Bad> {
         match self.rest.split_first() {
             Some((byte, rest)) if *byte < 0x80 => {
                 self.rest = rest;
@@ -116,7 +116,7 @@ impl<'b> Cursor<'b> {
 
     /// The next field's tag.
     #[inline(always)]
-    pub(super) fn tag(&mut self) -> Result<Tag, Bad> {
+    pub(in crate::wire) fn tag(&mut self) -> Result<Tag, Bad> {
         let tag = self.varint()?;
         if tag > u64::from(u32::MAX) || tag < 8 {
             return Err(self.error("invalid field number"));
@@ -126,7 +126,7 @@ impl<'b> Cursor<'b> {
 
     /// The content of a length-delimited field.
     #[inline(always)]
-    pub(super) fn message(&mut self) -> Result<Self, Bad> {
+    pub(in crate::wire) fn message(&mut self) -> Result<Self, Bad> {
         let len = self.varint()?;
         match usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len)) {
             Some((content, rest)) => {
@@ -139,19 +139,19 @@ impl<'b> Cursor<'b> {
 
     /// The content of a `bytes` field.
     #[inline]
-    pub(super) fn blob(&mut self) -> Result<&'b [u8], Bad> {
+    pub(in crate::wire) fn blob(&mut self) -> Result<&'b [u8], Bad> {
         Ok(self.message()?.bytes())
     }
 
     /// The content of a `string` field, checked.
     #[inline]
-    pub(super) fn text(&mut self) -> Result<Text<'b>, Bad> {
+    pub(in crate::wire) fn text(&mut self) -> Result<Text<'b>, Bad> {
         self.message()?.utf8()
     }
 
     /// What is left, checked to be the content of a `string` field.
     #[inline(never)]
-    pub(super) fn utf8(&self) -> Result<Text<'b>, Bad> {
+    pub(in crate::wire) fn utf8(&self) -> Result<Text<'b>, Bad> {
         if is_ascii(self.rest) {
             return Ok(Text::checked(self.rest));
         }
@@ -163,20 +163,20 @@ impl<'b> Cursor<'b> {
 
     /// The message is nested deeper than prost would follow.
     #[cold]
-    pub(super) fn too_deep(&self) -> Bad {
+    pub(in crate::wire) fn too_deep(&self) -> Bad {
         Box::new(Malformed::TooDeep { offset: self.offset() })
     }
 
     /// The content of a `string` field that was checked before.
     #[inline]
-    pub(super) fn known_text(&mut self) -> Result<Text<'b>, Bad> {
+    pub(in crate::wire) fn known_text(&mut self) -> Result<Text<'b>, Bad> {
         Ok(Text::checked(self.message()?.rest))
     }
 
     /// The next field, if it is this one, holds a `KeyValue` of nothing but a key and a value, in this order, and is shorter than 128
     /// bytes, as nearly all attributes are: the key, and the content of the value. Otherwise nothing has happened.
     #[inline(always)]
-    pub(super) fn short_key_value(&mut self, expected: Tag) -> Option<(&'b [u8], &'b [u8])> {
+    pub(in crate::wire) fn short_key_value(&mut self, expected: Tag) -> Option<(&'b [u8], &'b [u8])> {
         let ([tag, len, key_tag, key_len], rest) = self.rest.split_first_chunk::<4>()?;
         let (key, rest) = rest.split_at_checked(usize::from(*key_len))?;
         let ([value_tag, value_len], rest) = rest.split_first_chunk::<2>()?;
@@ -194,12 +194,12 @@ impl<'b> Cursor<'b> {
     }
 
     #[inline]
-    pub(super) fn fixed64(&mut self) -> Result<u64, Bad> {
+    pub(in crate::wire) fn fixed64(&mut self) -> Result<u64, Bad> {
         self.array().map(u64::from_le_bytes)
     }
 
     #[inline]
-    pub(super) fn fixed32(&mut self) -> Result<u32, Bad> {
+    pub(in crate::wire) fn fixed32(&mut self) -> Result<u32, Bad> {
         self.array().map(u32::from_le_bytes)
     }
 
@@ -215,7 +215,7 @@ impl<'b> Cursor<'b> {
     }
 
     /// Skips a field that this schema does not know. `depth` is that of the message it stands in.
-    pub(super) fn skip(&mut self, tag: Tag, depth: u32) -> Result<(), Bad> {
+    pub(in crate::wire) fn skip(&mut self, tag: Tag, depth: u32) -> Result<(), Bad> {
         if depth >= MAX_MESSAGE_DEPTH {
             return Err(self.too_deep());
         }
@@ -241,7 +241,7 @@ impl<'b> Cursor<'b> {
 
     /// Skips an unknown field; a known number with a wire type that is not its own is an error. `known` has a bit for each
     /// known number.
-    pub(super) fn skip_unknown(&mut self, tag: Tag, known: u64, depth: u32) -> Result<(), Bad> {
+    pub(in crate::wire) fn skip_unknown(&mut self, tag: Tag, known: u64, depth: u32) -> Result<(), Bad> {
         let number = tag >> 3;
         if number < 64 && known >> number & 1 == 1 {
             return Err(self.error("field has the wrong wire type"));

@@ -3,7 +3,7 @@
 //! `check` accepts what prost accepts, and walks the rest of this module through the same field tables.
 
 mod check;
-mod cursor;
+pub(super) mod cursor;
 mod fields;
 mod normalize;
 mod scalar;
