@@ -8,5 +8,6 @@
 mod beats;
 mod elasticsearch;
 mod expected;
+mod lines;
 mod scenario;
 mod telemetrygen;
