@@ -13,6 +13,9 @@ pub use opentelemetry_proto::tonic::logs::v1 as logs;
 /// `opentelemetry/proto/resource/v1/resource.proto`.
 pub use opentelemetry_proto::tonic::resource::v1 as resource;
 
+/// `pkg/push/push.proto` of Loki. No crate offers it; it stands here as `prost-build` would write it.
+pub mod loki;
+
 /// `google/rpc/status.proto` and `google/rpc/error_details.proto`.
 pub mod rpc {
     pub use tonic_types::pb::{RetryInfo, Status};
