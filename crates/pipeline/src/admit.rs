@@ -254,6 +254,18 @@ impl Intake {
         self.take(request, wire, index, ids, arrived, door)
     }
 
+    /// Admits a `PushRequest` of Loki's. Counts its entries at `door`. What is pushed again has the ids that it had, if every entry has a time.
+    pub fn admit_loki(&self, request: Request, door: &Arc<Door>) -> Result<Admitted, Refusal> {
+        let arrived = crate::time::now();
+        let index = unless_malformed(self.rules.check_loki(&request.bytes, arrived), door)?;
+        let have_times = index.records.iter().all(|entry| entry.flags & crate::wire::Entry::HAS_TIME != 0);
+        let ids = match have_times {
+            true => Ids::Content(crate::ids::content_ids(&request.bytes, &index)),
+            false => self.minted(),
+        };
+        self.take(request, WireId::LokiProto, index, ids, arrived, door)
+    }
+
     /// Admits messages of syslog. Counts them at `door`.
     pub fn admit_syslog(&self, request: Request, door: &Arc<Door>) -> Result<Admitted, Refusal> {
         let arrived = crate::time::now();

@@ -84,6 +84,8 @@ impl<'a> Nested<'a> {
             WireId::Json | WireId::JsonLines | WireId::Bulk => {
                 crate::wire::json::walk_nested(self.bytes, visitor);
             }
+            // It has nothing nested.
+            WireId::LokiProto => {}
             WireId::Syslog => crate::wire::syslog::data::walk_nested(self.bytes, visitor),
         }
     }

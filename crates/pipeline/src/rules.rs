@@ -9,7 +9,7 @@ use crate::route::{Matcher, Mode, Plan, Route, RouteConfig, RouteFault};
 use crate::time::EventWindow;
 use crate::units::Period;
 use crate::wire::json::{Format, JsonOptions};
-use crate::wire::{CheckContext, Index, Limits, Malformed, WireId, json, otlp, syslog};
+use crate::wire::{CheckContext, Index, Limits, Malformed, WireId, json, loki, otlp, syslog};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -211,6 +211,13 @@ impl Rules {
         Ok(index)
     }
 
+    pub(crate) fn check_loki(&self, body: &[u8], arrived: i64) -> Result<Index, Malformed> {
+        let mut index = Index::default();
+        let context = self.context(arrived, &self.window);
+        loki::check(body, &context, &mut Matcher::new(&self.plan), &mut index)?;
+        Ok(index)
+    }
+
     /// Checks messages of syslog; their receiver's zone is that of its rules.
     pub(crate) fn check_syslog(&self, body: &[u8], arrived: i64, receiver: &str) -> Result<Index, Malformed> {
         let mut index = Index::default();
@@ -244,6 +251,10 @@ impl Rules {
             WireId::Json => Format::Auto,
             WireId::JsonLines => Format::Lines,
             WireId::Bulk => Format::Bulk,
+            WireId::LokiProto => {
+                loki::check(body, &context, &mut matcher, &mut index)?;
+                return Ok(index);
+            }
             WireId::Syslog => {
                 let zone = &self.json(receiver, Format::Auto).timezone;
                 syslog::check(body, &context, zone, &mut matcher, &mut index)?;

@@ -148,6 +148,7 @@ fn wire_name(wire: WireId) -> &'static str {
         WireId::Json => "json",
         WireId::JsonLines => "ndjson",
         WireId::Bulk => "bulk",
+        WireId::LokiProto => "loki",
         WireId::Syslog => "syslog",
     }
 }

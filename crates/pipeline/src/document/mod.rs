@@ -7,6 +7,7 @@ mod attributes;
 mod draft;
 mod group;
 mod log;
+mod loki;
 mod member;
 mod names;
 mod syslog;
@@ -100,6 +101,7 @@ impl DocumentWriter {
                 document.finish()
             }
             WireId::Json | WireId::JsonLines | WireId::Bulk => self.splice(body, items, out, framing),
+            WireId::LokiProto => self.entries(body, items, out, framing),
             WireId::Syslog => self.messages(body, items, out, framing),
         }
     }
@@ -115,6 +117,26 @@ impl DocumentWriter {
         each(body, items, out, framing, &mut |item, out| {
             json::splice(&body.bytes, &body.index, item, time, out);
         })
+    }
+
+    fn entries(
+        &mut self,
+        body: &Body,
+        items: &mut dyn Iterator<Item = u32>,
+        out: &mut Vec<u8>,
+        framing: &mut dyn Framing,
+    ) -> u32 {
+        let Scratch { draft, time, .. } = &mut self.scratch;
+        draft.read_from(body.bytes.clone());
+        let mut stream = loki::Stream::default();
+        let written = each(body, items, out, framing, &mut |item, out| {
+            draft.clear();
+            stream.write(body, item, time, draft);
+            out.extend_from_slice(draft.as_slice());
+        });
+        draft.clear();
+        draft.read_from(Bytes::new());
+        written
     }
 
     fn messages(

@@ -250,7 +250,7 @@ impl Frame {
 }
 
 fn wire_of(number: u8) -> Option<WireId> {
-    [WireId::OtlpLogs, WireId::Json, WireId::JsonLines, WireId::Bulk, WireId::Syslog]
+    [WireId::OtlpLogs, WireId::Json, WireId::JsonLines, WireId::Bulk, WireId::LokiProto, WireId::Syslog]
         .into_iter()
         .find(|wire| *wire as u8 == number)
 }

@@ -40,7 +40,15 @@ impl<'p, 'b> Matcher<'p, 'b> {
     /// A matcher for one body of this signal.
     pub fn of(signal: Signal, plan: &'p Plan) -> Self {
         let slots = || vec![EMPTY; plan.fields.len()];
-        Self { plan, signal, resource: slots(), group: slots(), record: slots(), touched: false, of_group: None }
+        Self {
+            plan,
+            signal,
+            resource: slots(),
+            group: slots(),
+            record: slots(),
+            touched: false,
+            of_group: None,
+        }
     }
 
     /// A JSON record begins.

@@ -4,6 +4,7 @@
 //! [`MAX_NESTING`], a configured limit, and duplicate keys in a JSON object.
 
 pub mod json;
+pub mod loki;
 pub mod lumberjack;
 pub mod otlp;
 pub mod syslog;
@@ -26,6 +27,8 @@ pub enum WireId {
     JsonLines = 3,
     /// Elasticsearch's `_bulk`: an action and its document by turns, each on a line; behind the last line, what the request's address says.
     Bulk = 4,
+    /// Loki's `PushRequest`, protobuf; behind it its tenant, if one was named.
+    LokiProto = 13,
     /// Messages of syslog, each behind its length.
     Syslog = 15,
 }
@@ -34,7 +37,9 @@ impl WireId {
     /// What its records are.
     pub const fn signal(self) -> Signal {
         match self {
-            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk | Self::Syslog => Signal::Logs,
+            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk | Self::LokiProto | Self::Syslog => {
+                Signal::Logs
+            }
         }
     }
 }
@@ -113,7 +118,7 @@ pub struct Entry {
     pub time: i64,
     pub offset: u32,
     pub len: u32,
-    /// OTLP: its group. JSON: its first edit; the next record's first edit ends them.
+    /// OTLP and Loki: its group. JSON: its first edit; the next record's first edit ends them.
     pub aux: u32,
     pub flags: u32,
 }
@@ -134,7 +139,7 @@ impl Entry {
     }
 }
 
-/// OTLP: where a resource and a scope are. A length of zero means absent.
+/// OTLP: where a resource and a scope are. Loki: where the labels of a stream and the tenant are. A length of zero means absent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Group {
     /// Content of the `Resource` message.
