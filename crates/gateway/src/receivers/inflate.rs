@@ -1,4 +1,4 @@
-//! The one inflate API: gzip (RFC 1952) and zlib (RFC 1950) into one buffer that grows under a lease and stops at a limit.
+//! The one inflate API: gzip (RFC 1952), zlib (RFC 1950) and blocks of Snappy into one buffer that grows under a lease and stops at a limit.
 
 use super::answer::{Fault, Kind};
 use super::buffer::Payload;
@@ -11,6 +11,8 @@ use std::sync::Arc;
 const STEP_BYTES: usize = 256 << 10;
 /// Deflate cannot do better than this, so a trailer that promises more is a lie (RFC 1951; 258 bytes for 2 bits).
 const MAX_RATIO: usize = 1032;
+/// A copy makes 64 bytes of three; what stands around them makes it no better.
+const MAX_SNAPPY_RATIO: usize = 22;
 /// The window of gzip as a power of two, as zlib counts it.
 const WINDOW_BITS: u8 = 15;
 /// Most members in one body. Each costs the set-up of a decompressor, and may be as short as 20 bytes.
@@ -49,6 +51,30 @@ pub async fn zlib(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result
     if !rest.is_empty() {
         return Err(Fault::new(Kind::Malformed, "malformed zlib: bytes follow its end"));
     }
+    buffer.finish()
+}
+
+/// Inflates a block of Snappy (its block format, not the framed one) to at most `limit` bytes. The compressed bytes stay leased until it is done.
+/// A block says in front how much it inflates to, and that is leased, or refused, before any of it is.
+///
+/// # Errors
+/// As [`gzip`].
+pub fn snappy(packed: Payload, budget: &Arc<Budget>, limit: usize) -> Result<Payload, Fault> {
+    let malformed = |what: String| Fault::new(Kind::Malformed, format!("malformed snappy: {what}"));
+    let promised = snap::raw::decompress_len(&packed.bytes).map_err(|error| malformed(error.to_string()))?;
+    if promised > limit {
+        return Err(Fault::too_large(limit));
+    }
+    if promised > packed.bytes.len().saturating_mul(MAX_SNAPPY_RATIO) {
+        return Err(malformed("it promises more than it can hold".to_owned()));
+    }
+    let mut buffer = Gathered::whole(packed.lease.bytes(), budget, promised, limit)?;
+    // In one step: the decoder knows no other way, and is done with a thousand bytes in a microsecond.
+    let inflated = buffer.fill(promised, |out| {
+        let inflated = snap::raw::Decoder::new().decompress(&packed.bytes, out);
+        (*inflated.as_ref().unwrap_or(&0), inflated)
+    })?;
+    inflated.map_err(|error| malformed(error.to_string()))?;
     buffer.finish()
 }
 
@@ -186,6 +212,29 @@ mod tests {
         }
         let empty_members = pack(b"").repeat(MAX_MEMBERS + 1);
         assert_eq!(inflate(&empty_members, &budget, MIB).await.unwrap_err().kind, Kind::Malformed);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_block_of_snappy_is_leased_before_it_is_inflated() {
+        let budget = Budget::new(MIB);
+        let pack = |plain: &[u8]| snap::raw::Encoder::new().compress_vec(plain).unwrap();
+        let inflate = |packed: &[u8], limit| snappy(leased(&budget, packed), &budget, limit);
+        let bomb = pack(&vec![0; 2 * MIB]);
+        assert_eq!(inflate(&bomb, 3 * MIB).unwrap_err().kind, Kind::TooLarge, "of the budget");
+        assert_eq!(inflate(&bomb, MIB).unwrap_err().kind, Kind::TooLarge, "of the limit");
+        let plain: Vec<u8> = (0..MIB / 2).map(|at| (at / 100) as u8).collect();
+        let packed = pack(&plain);
+        let payload = inflate(&packed, plain.len()).unwrap();
+        assert!(payload.bytes == plain);
+        assert_eq!(budget.used(), payload.lease.bytes());
+        assert_eq!(inflate(&packed, MIB).unwrap_err().kind, Kind::Busy, "while there is another");
+        drop(payload);
+        for cut in 0..packed.len().min(200) {
+            assert_eq!(inflate(&packed[..cut], MIB).unwrap_err().kind, Kind::Malformed, "cut at {cut}");
+        }
+        // What promises more than any block holds is not leased for.
+        assert_eq!(inflate(b"\x80\x80\x20x", MIB).unwrap_err().kind, Kind::Malformed);
         assert_eq!(budget.used(), 0);
     }
 }

@@ -18,6 +18,7 @@ mod json_http;
 mod lines;
 mod linger;
 mod listener;
+mod loki;
 mod mapped;
 mod otlp;
 mod otlp_grpc;
@@ -52,6 +53,7 @@ pub use beats::BeatsConfig;
 pub use elasticsearch::ElasticsearchConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, Connections};
+pub use loki::LokiConfig;
 pub use otlp::OtlpConfig;
 pub use overhead::Overhead;
 pub use started::{Started, start};
@@ -70,6 +72,7 @@ const BEATS: &str = "beats";
 const ELASTICSEARCH: &str = "elasticsearch";
 const TCP: &str = "tcp";
 const SYSLOG: &str = "syslog";
+const LOKI: &str = "loki";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -94,12 +97,15 @@ pub struct Receivers {
     /// Messages of syslog over TCP and TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub syslog: Option<SyslogConfig>,
+    /// Logs pushed as to Loki.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loki: Option<LokiConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
         let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
-        Self { otlp, json, beats: None, elasticsearch: None, tcp: None, syslog: None }
+        Self { otlp, json, beats: None, elasticsearch: None, tcp: None, syslog: None, loki: None }
     }
 }
 
@@ -114,6 +120,7 @@ impl Receivers {
             self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
             self.tcp.as_ref().map(|tcp| ("tcp.acknowledge", Some(tcp.acknowledge.admission()))),
             self.syslog.as_ref().map(|syslog| ("syslog.acknowledge", Some(syslog.acknowledge.admission()))),
+            self.loki.as_ref().map(|loki| ("loki.acknowledge", loki.acknowledge)),
         ];
         own.into_iter()
             .flatten()
@@ -133,6 +140,7 @@ impl Receivers {
             self.elasticsearch.as_ref().map(ElasticsearchConfig::port),
             self.tcp.as_ref().map(TcpConfig::port),
             self.syslog.as_ref().map(SyslogConfig::port),
+            self.loki.as_ref().map(LokiConfig::port),
         ];
         ports.into_iter().flatten().collect()
     }
@@ -192,6 +200,9 @@ impl Receivers {
         if let Some(syslog) = &self.syslog {
             faults.extend(syslog.faults());
         }
+        if let Some(loki) = &self.loki {
+            faults.extend(bounds_faults(LOKI, &loki.bounds(Acknowledge::default())));
+        }
         faults.extend(self.guard_faults());
         faults
     }
@@ -207,6 +218,7 @@ async fn bind_all(binding: &Binding<'_>, health: HealthReporter) -> Result<Vec<B
         binding.http(ELASTICSEARCH, Protocol::Http, |house| house.elasticsearch()).await?,
         binding.lines(TCP, |house| house.tcp()).await?,
         binding.lines(SYSLOG, |house| house.syslog()).await?,
+        binding.http(LOKI, Protocol::Http, |house| house.loki()).await?,
     ];
     Ok(bound.into_iter().flatten().collect())
 }

@@ -10,6 +10,7 @@ mod elasticsearch;
 mod grpc;
 mod http_logs;
 mod json_logs;
+mod loki;
 mod raw;
 mod syslog;
 mod tcp;

@@ -234,6 +234,15 @@ fn routes_see_labels_metadata_line_and_tenant() {
     assert_eq!(routed, [(1, vec![1]), (1, vec![2]), (1, vec![3]), (3, vec![0])]);
 }
 
+/// A push as python-logging-loki 0.3.1 sent it, byte for byte.
+#[test]
+fn of_python_logging_loki() {
+    let push = include_bytes!("golden/python-logging-loki-0.3.1.json");
+    let expected = json!({"@timestamp": "2026-11-22T06:11:16.059393792Z", "message": "Something \"happened\"", "application": "my app",
+        "severity": "error", "logger": "my-logger", "service": "my-service"});
+    assert_eq!(documents(&json::transcode(push).unwrap()), Ok(vec![expected]));
+}
+
 #[test]
 fn what_is_no_push_is_refused() {
     for (text, offset) in [
