@@ -24,6 +24,9 @@ pub use opentelemetry_proto::tonic::trace::v1 as trace;
 /// `prometheus/prompb`: the messages of remote-write 1.0 and 2.0.
 pub mod prometheus;
 
+/// `pkg/push/push.proto` of Loki. No crate offers it; it stands here as `prost-build` would write it.
+pub mod loki;
+
 /// `google/rpc/status.proto` and `google/rpc/error_details.proto`.
 pub mod rpc {
     pub use tonic_types::pb::{RetryInfo, Status};

@@ -15,7 +15,7 @@ struct Tool {
     purpose: &'static str,
 }
 
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 11] = [
     Tool { program: "cc", package: Some("build-essential"), purpose: "linking, and mimalloc" },
     Tool { program: "java", package: Some("openjdk-17-jdk-headless"), purpose: "Elasticsearch, OpenSearch" },
     Tool {
@@ -37,6 +37,7 @@ const TOOLS: [Tool; 10] = [
         package: None,
         purpose: "building telemetrygen, go-lumber and fluent-logger (Go 1.26 or later, https://go.dev/dl)",
     },
+    Tool { program: "rsyslogd", package: Some("rsyslog"), purpose: "a client of syslog" },
     Tool { program: "valgrind", package: Some("valgrind"), purpose: "cargo xtask guard" },
 ];
 

@@ -2,8 +2,10 @@
 
 mod bulk;
 mod forward;
+mod loki;
 mod otlp;
 mod remote_write;
+mod syslog;
 mod tally;
 
 use crate::body::Body;

@@ -97,7 +97,8 @@ impl<'a> Part<'a> {
 /// An array or a map that has not been walked yet: bytes of the wire it came by.
 ///
 /// OTLP: the content of an `ArrayValue` or `KeyValueList` message. JSON: the literal from bracket to bracket. Forward:
-/// the literal, of an extension too, which is a map of its `type` and its `data`.
+/// the literal, of an extension too, which is a map of its `type` and its `data`. Syslog: structured
+/// data, or the parameters of one element.
 #[derive(Clone, Copy, Debug)]
 pub struct Nested<'a> {
     pub(crate) wire: WireId,
@@ -123,6 +124,9 @@ impl<'a> Nested<'a> {
             }
             // Labels are texts.
             WireId::RemoteWrite1 | WireId::RemoteWrite2 => {}
+            // It has nothing nested.
+            WireId::LokiProto => {}
+            WireId::Syslog => crate::wire::syslog::data::walk_nested(self.bytes, visitor),
         }
     }
 }

@@ -9,11 +9,14 @@ use crate::route::{Matcher, Mode, Plan, Route, RouteConfig, RouteFault};
 use crate::time::EventWindow;
 use crate::units::Period;
 use crate::wire::json::{Format, JsonOptions};
-use crate::wire::{CheckContext, Index, Limits, Malformed, WireId, forward, json, otlp, remote_write};
+use crate::wire::{
+    CheckContext, Index, Limits, Malformed, WireId, forward, json, loki, otlp, remote_write, syslog,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A guess at the size of a record on the wire, for the first size of its index.
 const TYPICAL_RECORD_BYTES: usize = 256;
@@ -70,6 +73,8 @@ pub struct Rules {
     window_again: EventWindow,
     json: BTreeMap<String, JsonReading>,
     json_default: JsonReading,
+    /// Messages of syslog without a known form.
+    unparsed: AtomicU64,
 }
 
 /// How one receiver reads JSON, by what a request says of its form.
@@ -105,6 +110,7 @@ impl Rules {
             window_again: EventWindow::new(config.max_event_age.0, config.max_event_lead.0),
             json,
             json_default: JsonRules::default().reading(),
+            unparsed: AtomicU64::new(0),
         })
     }
 
@@ -238,6 +244,29 @@ impl Rules {
         Ok(index)
     }
 
+    /// Checks a push of Loki's.
+    pub(crate) fn check_loki(&self, body: &[u8], arrived: i64) -> Result<Index, Malformed> {
+        let mut index = Index::default();
+        let context = self.context(arrived, &self.window);
+        loki::check(body, &context, &mut Matcher::new(&self.plan), &mut index)?;
+        Ok(index)
+    }
+
+    /// Checks messages of syslog; their receiver's zone is that of its rules.
+    pub(crate) fn check_syslog(&self, body: &[u8], arrived: i64, receiver: &str) -> Result<Index, Malformed> {
+        let mut index = Index::default();
+        let context = self.context(arrived, &self.window);
+        let zone = &self.json(receiver, Format::Auto).timezone;
+        let unparsed = syslog::check(body, &context, zone, &mut Matcher::new(&self.plan), &mut index)?;
+        self.unparsed.fetch_add(unparsed, Relaxed);
+        Ok(index)
+    }
+
+    /// Messages of syslog that had no known form.
+    pub fn unparsed(&self) -> u64 {
+        self.unparsed.load(Relaxed)
+    }
+
     /// Checks a body that was admitted under these rules once before. Of OTLP it has been put in order then.
     pub(crate) fn check_again(
         &self,
@@ -263,6 +292,15 @@ impl Rules {
             WireId::Bulk => Format::Bulk,
             WireId::Forward => {
                 forward::check(body, &context, &mut matcher, &mut index)?;
+                return Ok(index);
+            }
+            WireId::LokiProto => {
+                loki::check(body, &context, &mut matcher, &mut index)?;
+                return Ok(index);
+            }
+            WireId::Syslog => {
+                let zone = &self.json(receiver, Format::Auto).timezone;
+                syslog::check(body, &context, zone, &mut matcher, &mut index)?;
                 return Ok(index);
             }
         };

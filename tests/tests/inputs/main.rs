@@ -9,6 +9,7 @@ mod beats;
 mod elasticsearch;
 mod expected;
 mod forward;
+mod lines;
 mod scenario;
 mod signals;
 mod telemetrygen;

@@ -229,6 +229,7 @@ impl Exporter {
         gauge!("forebay_connection_memory_bytes").set(limit as f64);
         gauge!("forebay_connection_memory_used_bytes").set(used as f64);
         counter!("forebay_events_outside_window_total").absolute(intake.rules().window().outside());
+        counter!("forebay_syslog_unparsed_messages_total").absolute(intake.rules().unparsed());
         let reloads = &self.reloads;
         counter!("forebay_config_reloads_total", "result" => "done").absolute(reloads.done.load(Relaxed));
         counter!("forebay_config_reloads_total", "result" => "refused")

@@ -153,6 +153,8 @@ fn wire_name(wire: WireId) -> &'static str {
         WireId::RemoteWrite1 => "remote_write_1",
         WireId::RemoteWrite2 => "remote_write_2",
         WireId::Forward => "forward",
+        WireId::LokiProto => "loki",
+        WireId::Syslog => "syslog",
     }
 }
 

@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
@@ -40,6 +40,14 @@ impl Lingering {
     /// Takes over the stream. Writing fails after `patience` in which nothing could be written.
     pub fn new(stream: TcpStream, patience: Duration) -> Self {
         Self { stream, end: None, patience, stalled: None }
+    }
+
+    /// Ends our side of the stream, and leaves the client's open.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn close_half(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
     }
 
     /// What writing came to, unless it has been waited for too long.
@@ -124,7 +132,7 @@ impl AsyncWrite for Lingering {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     #[tokio::test]

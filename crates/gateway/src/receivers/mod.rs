@@ -17,8 +17,10 @@ mod http_connection;
 mod inflate;
 mod inflate_zstd;
 mod json_http;
+mod lines;
 mod linger;
 mod listener;
+mod loki;
 mod mapped;
 mod otlp;
 mod otlp_grpc;
@@ -31,6 +33,8 @@ mod reply;
 mod started;
 mod status;
 mod stream;
+mod syslog;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -53,10 +57,13 @@ pub use elasticsearch::ElasticsearchConfig;
 pub use forward::ForwardConfig;
 pub use json_http::JsonConfig;
 pub use listener::{BindError, Connections};
+pub use loki::LokiConfig;
 pub use otlp::OtlpConfig;
 pub use overhead::Overhead;
 pub use remote_write::RemoteWriteConfig;
 pub use started::{Started, start};
+pub use syslog::SyslogConfig;
+pub use tcp::TcpConfig;
 pub use tls::Tls;
 pub use watch::Look;
 
@@ -70,6 +77,9 @@ const BEATS: &str = "beats";
 const ELASTICSEARCH: &str = "elasticsearch";
 const REMOTE_WRITE: &str = "remote_write";
 const FORWARD: &str = "forward";
+const TCP: &str = "tcp";
+const SYSLOG: &str = "syslog";
+const LOKI: &str = "loki";
 
 /// What is listened to. Without this section: OTLP (gRPC and HTTP) and JSON on 127.0.0.1. With it: what it names, and
 /// nothing else.
@@ -94,12 +104,31 @@ pub struct Receivers {
     /// Events of Fluentd and Fluent Bit: their `forward` output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<ForwardConfig>,
+    /// JSON logs over TCP, one object a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tcp: Option<TcpConfig>,
+    /// Messages of syslog over TCP and TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub syslog: Option<SyslogConfig>,
+    /// Logs pushed as to Loki.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loki: Option<LokiConfig>,
 }
 
 impl Default for Receivers {
     fn default() -> Self {
         let (otlp, json) = (Some(OtlpConfig::default()), Some(JsonConfig::default()));
-        Self { otlp, json, beats: None, elasticsearch: None, remote_write: None, forward: None }
+        Self {
+            otlp,
+            json,
+            beats: None,
+            elasticsearch: None,
+            remote_write: None,
+            forward: None,
+            tcp: None,
+            syslog: None,
+            loki: None,
+        }
     }
 }
 
@@ -114,6 +143,9 @@ impl Receivers {
             self.elasticsearch.as_ref().map(|bulk| ("elasticsearch.acknowledge", bulk.acknowledge)),
             self.remote_write.as_ref().map(|write| ("remote_write.acknowledge", write.acknowledge)),
             self.forward.as_ref().map(|forward| ("forward.acknowledge", forward.acknowledge)),
+            self.tcp.as_ref().map(|tcp| ("tcp.acknowledge", Some(tcp.acknowledge.admission()))),
+            self.syslog.as_ref().map(|syslog| ("syslog.acknowledge", Some(syslog.acknowledge.admission()))),
+            self.loki.as_ref().map(|loki| ("loki.acknowledge", loki.acknowledge)),
         ];
         own.into_iter()
             .flatten()
@@ -133,6 +165,9 @@ impl Receivers {
             self.elasticsearch.as_ref().map(ElasticsearchConfig::port),
             self.remote_write.as_ref().map(RemoteWriteConfig::port),
             self.forward.as_ref().map(ForwardConfig::port),
+            self.tcp.as_ref().map(TcpConfig::port),
+            self.syslog.as_ref().map(SyslogConfig::port),
+            self.loki.as_ref().map(LokiConfig::port),
         ];
         ports.into_iter().flatten().collect()
     }
@@ -147,7 +182,9 @@ impl Receivers {
         let json = self.json.iter().map(|json| (JSON.to_owned(), json.rules()));
         let beats = self.beats.iter().map(|beats| (BEATS.to_owned(), beats.rules()));
         let bulk = self.elasticsearch.iter().map(|bulk| (ELASTICSEARCH.to_owned(), bulk.rules()));
-        json.chain(beats).chain(bulk).collect()
+        let tcp = self.tcp.iter().map(|tcp| (TCP.to_owned(), tcp.rules()));
+        let syslog = self.syslog.iter().map(|syslog| (SYSLOG.to_owned(), syslog.rules()));
+        json.chain(beats).chain(bulk).chain(tcp).chain(syslog).collect()
     }
 
     /// What a schema cannot say: each fault with the path of its setting, seen from here.
@@ -194,6 +231,15 @@ impl Receivers {
             faults.extend(bounds_faults(FORWARD, &forward.bounds(Acknowledge::default())));
             faults.extend(forward.auth_faults());
         }
+        if let Some(tcp) = &self.tcp {
+            faults.extend(tcp.faults());
+        }
+        if let Some(syslog) = &self.syslog {
+            faults.extend(syslog.faults());
+        }
+        if let Some(loki) = &self.loki {
+            faults.extend(bounds_faults(LOKI, &loki.bounds(Acknowledge::default())));
+        }
         faults.extend(self.guard_faults());
         faults
     }
@@ -209,6 +255,9 @@ async fn bind_all(binding: &Binding<'_>, health: HealthReporter) -> Result<Vec<B
         binding.http(ELASTICSEARCH, Protocol::Http, |house| house.elasticsearch()).await?,
         binding.http(REMOTE_WRITE, Protocol::Http, |house| house.remote_write()).await?,
         binding.forward().await?,
+        binding.lines(TCP, |house| house.tcp()).await?,
+        binding.lines(SYSLOG, |house| house.syslog()).await?,
+        binding.http(LOKI, Protocol::Http, |house| house.loki()).await?,
     ];
     Ok(bound.into_iter().flatten().collect())
 }

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -36,6 +36,22 @@ impl Connection {
 pub enum Stream {
     Plain(Lingering),
     Tls(Box<TlsStream<Lingering>>),
+}
+
+impl Stream {
+    /// Tells the client that nothing more will come from here. What it sends meanwhile can still be read.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn close_half(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.close_half().await,
+            Self::Tls(stream) => {
+                stream.get_mut().1.send_close_notify();
+                stream.flush().await
+            }
+        }
+    }
 }
 
 impl AsyncRead for Stream {

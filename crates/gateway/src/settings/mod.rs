@@ -75,7 +75,7 @@ pub struct LimitSettings {
     /// batches on their way. Requests over it are refused and may be sent again; one that alone needs more is refused for good. Batches of what
     /// was taken already may exceed it, by each sink's `concurrency.max` times `batch.max_bytes` at most, or by documents that are larger
     /// than a batch. One quarter is for connections: 2 KiB for one that is silent, 34 to 82 KiB for HTTP/1.1, 114 KiB to 2 MiB for HTTP/2 and 8 KiB for
-    /// each of its calls, 146 KiB for Beats, 176 KiB for Fluent Forward. What finds no room there is told to come back.
+    /// each of its calls, 146 KiB for Beats, 176 KiB for Fluent Forward, 80 KiB for lines over TCP and syslog. What finds no room there is told to come back.
     /// Default: 40 % of the container's memory limit, or of the machine's memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,

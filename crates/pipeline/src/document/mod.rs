@@ -8,18 +8,21 @@ mod draft;
 mod forward;
 mod group;
 mod log;
+mod loki;
 mod member;
 mod metric;
 mod names;
 mod record;
 mod sample;
 mod span;
+mod syslog;
 mod timestamp;
 
 use crate::body::{Body, Share};
 use crate::time::TimestampWriter;
 use crate::wire::{WireId, json, otlp, remote_write};
 use attributes::Attributes;
+use bytes::Bytes;
 use draft::Draft;
 use group::{GroupText, Promoted};
 use record::RecordDocument;
@@ -124,6 +127,8 @@ impl DocumentWriter {
                 remote_write::walk(&body.bytes, version, &body.index, items, &mut document);
                 document.finish()
             }
+            WireId::LokiProto => self.entries(body, items, out, framing),
+            WireId::Syslog => self.messages(body, items, out, framing),
         }
     }
 
@@ -134,20 +139,73 @@ impl DocumentWriter {
         out: &mut Vec<u8>,
         framing: &mut dyn Framing,
     ) -> u32 {
-        let mut written = 0;
-        for item in items {
-            let start = out.len();
-            framing.begin(body, item, out);
-            json::splice(&body.bytes, &body.index, item, &mut self.scratch.time, out);
-            out.push(b'\n');
-            if !framing.end(start, out) {
-                out.truncate(start);
-                break;
-            }
-            written += 1;
-        }
+        let time = &mut self.scratch.time;
+        each(body, items, out, framing, &mut |item, out| {
+            json::splice(&body.bytes, &body.index, item, time, out);
+        })
+    }
+
+    fn entries(
+        &mut self,
+        body: &Body,
+        items: &mut dyn Iterator<Item = u32>,
+        out: &mut Vec<u8>,
+        framing: &mut dyn Framing,
+    ) -> u32 {
+        let Scratch { draft, time, .. } = &mut self.scratch;
+        draft.read_from(body.bytes.clone());
+        let mut stream = loki::Stream::default();
+        let written = each(body, items, out, framing, &mut |item, out| {
+            draft.clear();
+            stream.write(body, item, time, draft);
+            out.extend_from_slice(draft.as_slice());
+        });
+        draft.clear();
+        draft.read_from(Bytes::new());
         written
     }
+
+    fn messages(
+        &mut self,
+        body: &Body,
+        items: &mut dyn Iterator<Item = u32>,
+        out: &mut Vec<u8>,
+        framing: &mut dyn Framing,
+    ) -> u32 {
+        let Scratch { draft, time, .. } = &mut self.scratch;
+        draft.read_from(body.bytes.clone());
+        let written = each(body, items, out, framing, &mut |item, out| {
+            draft.clear();
+            syslog::write(body, item, time, draft);
+            out.extend_from_slice(draft.as_slice());
+        });
+        draft.clear();
+        draft.read_from(Bytes::new());
+        written
+    }
+}
+
+/// Writes documents that are independent of each other, as long as they fit; says how many did.
+fn each(
+    body: &Body,
+    items: &mut dyn Iterator<Item = u32>,
+    out: &mut Vec<u8>,
+    framing: &mut dyn Framing,
+    write: &mut dyn FnMut(u32, &mut Vec<u8>),
+) -> u32 {
+    let mut written = 0;
+    for item in items {
+        let start = out.len();
+        framing.begin(body, item, out);
+        write(item, out);
+        out.push(b'\n');
+        if !framing.end(start, out) {
+            out.truncate(start);
+            break;
+        }
+        written += 1;
+    }
+    written
 }
 
 /// No framing, no limit.

@@ -260,6 +260,8 @@ fn wire_of(number: u8) -> Option<WireId> {
         WireId::OtlpMetrics,
         WireId::RemoteWrite1,
         WireId::RemoteWrite2,
+        WireId::LokiProto,
+        WireId::Syslog,
     ]
     .into_iter()
     .find(|wire| *wire as u8 == number)

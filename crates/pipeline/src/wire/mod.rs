@@ -5,9 +5,11 @@
 
 pub mod forward;
 pub mod json;
+pub mod loki;
 pub mod lumberjack;
 pub mod otlp;
 pub mod remote_write;
+pub mod syslog;
 
 use crate::Signal;
 use crate::route::RouteSet;
@@ -37,13 +39,23 @@ pub enum WireId {
     RemoteWrite1 = 11,
     /// `io.prometheus.write.v2.Request`, protobuf: remote-write 2.0.
     RemoteWrite2 = 12,
+    /// Loki's `PushRequest`, protobuf; behind it its tenant, if one was named.
+    LokiProto = 13,
+    /// Messages of syslog, each behind its length.
+    Syslog = 15,
 }
 
 impl WireId {
     /// What its records are.
     pub const fn signal(self) -> Signal {
         match self {
-            Self::OtlpLogs | Self::Json | Self::JsonLines | Self::Bulk | Self::Forward => Signal::Logs,
+            Self::OtlpLogs
+            | Self::Json
+            | Self::JsonLines
+            | Self::Bulk
+            | Self::Forward
+            | Self::LokiProto
+            | Self::Syslog => Signal::Logs,
             Self::OtlpTraces => Signal::Traces,
             Self::OtlpMetrics => Signal::Metrics,
             Self::RemoteWrite1 | Self::RemoteWrite2 => Signal::Metrics,
@@ -131,7 +143,7 @@ pub struct Entry {
     pub time: i64,
     pub offset: u32,
     pub len: u32,
-    /// OTLP and Forward: its group. JSON: its first edit; the next record's first edit ends them. Remote-write: its series.
+    /// OTLP, Forward and Loki: its group. JSON: its first edit; the next record's first edit ends them. Remote-write: its series.
     pub aux: u32,
     pub flags: u32,
 }
@@ -151,6 +163,8 @@ impl Entry {
     pub const EXEMPLARS_ALONE: u32 = 32;
     /// Remote-write 1.0: an entry of metadata, which has no series.
     pub const METADATA: u32 = 64;
+    /// Syslog: there was more of the message.
+    pub const CUT: u32 = 128;
 
     /// The record's bytes within its body.
     pub fn range(&self) -> std::ops::Range<usize> {
@@ -166,7 +180,7 @@ pub struct ClientId {
     pub index: (u32, u32),
 }
 
-/// OTLP: where a resource and a scope are, and of data points their metric. A length of zero means absent.
+/// OTLP: where a resource and a scope are, and of data points their metric. Loki: where the labels of a stream and the tenant are. A length of zero means absent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Group {
     /// Content of the `Resource` message.

@@ -39,6 +39,15 @@ receivers:
   {{- if .Values.receivers.forward }}
   forward: {listen: "0.0.0.0:24224"}
   {{- end }}
+  {{- if .Values.receivers.tcp }}
+  tcp: {listen: "0.0.0.0:5959", acknowledge: {{ ternary "durable" "none" (eq .Values.mode "durable") }}}
+  {{- end }}
+  {{- if .Values.receivers.syslog }}
+  syslog: {listen: "0.0.0.0:5514", acknowledge: {{ ternary "durable" "none" (eq .Values.mode "durable") }}}
+  {{- end }}
+  {{- if .Values.receivers.loki }}
+  loki: {listen: "0.0.0.0:3100"}
+  {{- end }}
 acknowledge: {{ ternary "durable" "delivered" (eq .Values.mode "durable") }}
 {{- if eq .Values.mode "durable" }}
 journal:

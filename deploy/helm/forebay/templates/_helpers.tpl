@@ -163,6 +163,15 @@ runAsGroup: {{ int64 . }}
 {{- if .Values.receivers.forward }}
 - {name: tcp-forward, port: 24224}
 {{- end }}
+{{- if .Values.receivers.tcp }}
+- {name: tcp-json, port: 5959}
+{{- end }}
+{{- if .Values.receivers.syslog }}
+- {name: tcp-syslog, port: 5514}
+{{- end }}
+{{- if .Values.receivers.loki }}
+- {name: http-loki, port: 3100}
+{{- end }}
 {{- end -}}
 
 {{- /* Where names are resolved, as the egress rule of a policy. */ -}}

@@ -12,9 +12,12 @@ mod forward_auth;
 mod grpc;
 mod http_logs;
 mod json_logs;
+mod loki;
 mod raw;
 mod remote_write;
 mod signals;
+mod syslog;
+mod tcp;
 mod tls;
 mod tls_files;
 

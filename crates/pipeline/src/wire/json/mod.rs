@@ -16,7 +16,7 @@ mod literal;
 mod scan;
 mod splice;
 mod string;
-mod time_text;
+pub(crate) mod time_text;
 mod walk;
 
 #[cfg(test)]
