@@ -132,7 +132,7 @@ fn further_receivers_have_their_ports_everywhere_or_nowhere() {
     let (all, few) = (set("everything"), set("networkpolicy"));
     let everywhere = places(&all, 4317);
     assert_eq!(everywhere.len(), 5, "{everywhere:?}");
-    for port in [5044, 9200, 5959, 5514] {
+    for port in [5044, 9200, 5959, 5514, 3100] {
         assert_eq!(places(&all, port), everywhere, "{port}");
         assert!(places(&few, port).is_empty(), "{port}");
     }

@@ -39,6 +39,9 @@ receivers:
   {{- if .Values.receivers.syslog }}
   syslog: {listen: "0.0.0.0:5514"}
   {{- end }}
+  {{- if .Values.receivers.loki }}
+  loki: {listen: "0.0.0.0:3100"}
+  {{- end }}
 acknowledge: {{ ternary "durable" "delivered" (eq .Values.mode "durable") }}
 {{- if eq .Values.mode "durable" }}
 journal:

@@ -121,4 +121,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.receivers.syslog }}
 - {name: tcp-syslog, port: 5514}
 {{- end }}
+{{- if .Values.receivers.loki }}
+- {name: http-loki, port: 3100}
+{{- end }}
 {{- end -}}
