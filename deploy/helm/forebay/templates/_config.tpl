@@ -34,10 +34,10 @@ receivers:
   elasticsearch: {listen: "0.0.0.0:9200"}
   {{- end }}
   {{- if .Values.receivers.tcp }}
-  tcp: {listen: "0.0.0.0:5959"}
+  tcp: {listen: "0.0.0.0:5959", acknowledge: {{ ternary "durable" "none" (eq .Values.mode "durable") }}}
   {{- end }}
   {{- if .Values.receivers.syslog }}
-  syslog: {listen: "0.0.0.0:5514"}
+  syslog: {listen: "0.0.0.0:5514", acknowledge: {{ ternary "durable" "none" (eq .Values.mode "durable") }}}
   {{- end }}
   {{- if .Values.receivers.loki }}
   loki: {listen: "0.0.0.0:3100"}
