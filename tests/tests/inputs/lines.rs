@@ -108,6 +108,7 @@ impl Drop for Daemon {
 /// rsyslog forwards what a program logs, in its default format behind line feeds and in that of RFC 5424 behind counts. Forebay is
 /// restarted meanwhile, and rsyslog goes on.
 #[test]
+#[allow(clippy::print_stdout)] // A test that cannot run says so.
 fn rsyslog_forwards_in_both_formats() {
     let Some(rsyslogd) = find_program("rsyslogd").or_else(|| find_program("/usr/sbin/rsyslogd")) else {
         println!("SKIPPED: rsyslogd is missing: apt-get install rsyslog");

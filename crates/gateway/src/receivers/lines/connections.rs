@@ -5,7 +5,7 @@ use forebay_pipeline::units::Period;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// As [`ConnectionConfig`], with other defaults.
+/// Bounds on the connections of a receiver that never answers: as those of others, with other defaults.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StreamConnectionConfig {

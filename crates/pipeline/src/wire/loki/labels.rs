@@ -24,7 +24,7 @@ impl<'b> Label<'b> {
         let mut bytes = Vec::with_capacity(self.raw.len());
         let mut rest = self.raw;
         while let Some(at) = rest.find('\\') {
-            bytes.extend_from_slice(rest[..at].as_bytes());
+            bytes.extend_from_slice(&rest.as_bytes()[..at]);
             // What `parse` let pass has an escape here.
             let (len, byte) = escape(&rest[at..], &mut bytes).unwrap_or((1, Some(b'\\')));
             bytes.extend(byte);

@@ -179,6 +179,32 @@ fn routes_see_the_fields_of_the_document() {
 }
 
 #[test]
+fn a_body_from_the_journal_is_read_as_it_was_admitted() {
+    use crate::ledger::Ledger;
+    use crate::rules::{JsonRules, Rules, RulesConfig};
+    let zone = JsonRules { timezone: "America/New_York".to_owned(), ..JsonRules::default() };
+    let config = RulesConfig {
+        routes: serde_json::from_str(ALL).unwrap(),
+        route_mode: Mode::FirstMatch,
+        promote: Vec::new(),
+        max_event_age: crate::units::Period::secs(3_600),
+        max_event_lead: crate::units::Period::secs(3_600),
+        max_records: 100,
+        max_record_bytes: 100,
+        json: [("syslog".to_owned(), zone)].into(),
+    };
+    let rules = Rules::build(&config, &["sink".into()], &Ledger::default()).unwrap();
+    let body = body_of(&[b"<1>Nov 21 03:26:04 h a: x", b"unparsed"]);
+    let first = rules.check_syslog(&body, ARRIVED, "syslog").unwrap();
+    let again = rules.check_again(WireId::Syslog, &body, ARRIVED, "syslog").unwrap();
+    let told = |index: &Index| {
+        index.records.iter().map(|entry| (entry.time, entry.offset, entry.len)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&first), told(&again));
+    assert_eq!((first.records[0].time, rules.unparsed()), (ARRIVED - 580_000_000, 1));
+}
+
+#[test]
 fn limits_hold_and_a_body_must_be_whole() {
     let body = body_of(&[b"<1>short", b"<1>much longer", b"<1>short"]);
     let of = |limits: &Limits, body: &[u8]| check_in(body, &TimeZone::UTC, limits, ALL);
