@@ -82,10 +82,11 @@ async fn a_line_that_is_too_long_is_passed_over_and_the_next_is_read() {
 
 #[tokio::test]
 async fn small_lines_are_gathered() {
-    let house = tcp_house(Mood::Delivers, 64 * MIB, |tcp| tcp.batch_age = Period::millis(300)).await;
+    let house = tcp_house(Mood::Delivers, 64 * MIB, |tcp| tcp.batch_age = Period::secs(1)).await;
     let mut client = connect(&house).await;
     for _ in 0..50 {
         client.write_all(b"{}\n{}\n").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
     counted(&house, 100, 0).await;
     eventually("the body is settled", || house.told(TCP)[0] > 0).await;
