@@ -293,6 +293,85 @@ fn a_record_takes_only_routes_that_name_its_signal() {
     assert_eq!(serde_json::to_value(&routes[2]).unwrap().get("signals"), None, "as before there were any");
 }
 
+/// Which of the conditions the only record of a request of this signal satisfies.
+fn signal_routes(signal: Signal, conditions: &[&str], body: &[u8]) -> Vec<usize> {
+    let route = |(i, condition): (usize, &&str)| RouteConfig {
+        signals: vec![signal],
+        ..serde_json::from_str(&format!(r#"{{"name":"r{i}","to":["es"],"index":"i","when":{condition}}}"#))
+            .unwrap()
+    };
+    let routes: Vec<RouteConfig> = conditions.iter().enumerate().map(route).collect();
+    let plan = Plan::build(&routes, Mode::FanOut, &["component".to_owned()], &SINKS).unwrap();
+    with_context(|context| {
+        let mut index = Index::default();
+        otlp::check(body, context, &mut Matcher::of(signal, &plan), &mut index).unwrap();
+        routes_in(&index).remove(0)
+    })
+}
+
+#[test]
+fn spans_and_data_points_are_routed_by_the_names_of_their_documents() {
+    use forebay_proto::metrics::{
+        Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+    };
+    use forebay_proto::metrics_collector::ExportMetricsServiceRequest;
+    use forebay_proto::trace::{ResourceSpans, ScopeSpans, Span, Status};
+    use forebay_proto::trace_collector::ExportTraceServiceRequest;
+    let span = Span {
+        name: "pay".to_owned(),
+        kind: 3,
+        span_id: vec![0xab; 8],
+        status: Some(Status { code: 2, ..Status::default() }),
+        // What log records have at these names is an attribute's here, and what spans have is not.
+        attributes: vec![attribute("message", text("free")), attribute("name", text("taken"))],
+        ..Span::default()
+    };
+    let scope = Some(InstrumentationScope { name: "shop".to_owned(), ..InstrumentationScope::default() });
+    let scope_spans = vec![ScopeSpans { scope: scope.clone(), spans: vec![span], ..ScopeSpans::default() }];
+    let resource_spans = vec![ResourceSpans { scope_spans, ..ResourceSpans::default() }];
+    let traces = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    let conditions = [
+        r#"{"field":"name","equals":"pay"}"#,
+        r#"{"field":"name","equals":"shop"}"#,
+        r#"{"field":"scope.name","equals":"shop"}"#,
+        r#"{"field":"status.code","equals":"error"}"#,
+        r#"{"field":"kind","one_of":["client"]}"#,
+        r#"{"field":"span_id","glob":"abab*"}"#,
+        r#"{"field":"message","equals":"free"}"#,
+        r#"{"field":"attributes.name","equals":"taken"}"#,
+        r#"{"field":"level","exists":true}"#,
+    ];
+    assert_eq!(signal_routes(Signal::Traces, &conditions, &traces), [0, 2, 3, 4, 5, 6, 7]);
+
+    let value = Some(number_data_point::Value::AsInt(7));
+    let point = NumberDataPoint {
+        value,
+        attributes: vec![attribute("queue", text("mail"))],
+        ..NumberDataPoint::default()
+    };
+    let sum = Sum { data_points: vec![point], aggregation_temporality: 2, is_monotonic: true };
+    let metric = Metric {
+        name: "orders".to_owned(),
+        metadata: vec![attribute("team", text("till"))],
+        data: Some(metric::Data::Sum(sum)),
+        ..Metric::default()
+    };
+    let scope_metrics = vec![ScopeMetrics { scope, metrics: vec![metric], ..ScopeMetrics::default() }];
+    let resource_metrics = vec![ResourceMetrics { scope_metrics, ..ResourceMetrics::default() }];
+    let metrics = ExportMetricsServiceRequest { resource_metrics }.encode_to_vec();
+    let conditions = [
+        r#"{"field":"metric.name","equals":"orders"}"#,
+        r#"{"field":"metric.temporality","equals":"cumulative"}"#,
+        r#"{"field":"metric.monotonic","equals":true}"#,
+        r#"{"field":"metric.metadata.team","equals":"till"}"#,
+        r#"{"field":"value","at_least":7}"#,
+        r#"{"field":"queue","equals":"mail"}"#,
+        r#"{"field":"value","greater_than":7}"#,
+        r#"{"field":"name","exists":true}"#,
+    ];
+    assert_eq!(signal_routes(Signal::Metrics, &conditions, &metrics), [0, 1, 2, 3, 4, 5]);
+}
+
 #[test]
 fn values_of_one_record_do_not_leak_into_the_next() {
     let plan = plan(&[r#"{"field":"a","equals":1}"#], Mode::FirstMatch);
