@@ -20,6 +20,7 @@ mod letters_full;
 mod letters_sink;
 mod limits;
 mod load;
+mod log;
 mod outage;
 mod poison;
 mod reload;

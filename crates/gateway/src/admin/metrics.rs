@@ -234,6 +234,7 @@ impl Exporter {
             .absolute(reloads.refused.load(Relaxed));
         let last = reloads.last.load(Relaxed) as f64 / 1e9;
         gauge!("forebay_config_last_reload_timestamp_seconds").set(last);
+        counter!("forebay_log_lost_lines_total").absolute(crate::logging::lost_lines());
         counter!("forebay_task_panics_total").absolute(forebay_pipeline::task::panics());
         counter!("forebay_task_restarts_total").absolute(forebay_pipeline::task::restarts());
     }
