@@ -3,8 +3,8 @@
 use super::answer::request_reason;
 use super::nodes::{Answer, Call, Nodes};
 use super::{Template, common_headers, json_body};
-use elasticsearch::http::Method;
 use elasticsearch::http::headers::{CONTENT_TYPE, HeaderValue};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// Longest text (characters) that can be searched as a whole: Lucene's limit of 32,766 bytes, at up to four bytes each.
@@ -57,7 +57,7 @@ async fn put(nodes: &Nodes, template: &Template, features: Features) -> Result<A
     let mut headers = common_headers();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let path = format!("/_index_template/{}", template.name);
-    let call = Call { method: Method::Put, path: &path, headers, query: &[] };
+    let call = Call { method: Method::PUT, path: &path, headers, query: &[], records: 0 };
     nodes.send(call, json_body(&render(template, features))).await.map_err(|failure| failure.reason)
 }
 
