@@ -100,7 +100,8 @@ impl Rules {
             sinks: sinks.to_vec(),
             unrouted: ledger.account(NO_SINK, UNROUTED),
             limits: Limits { max_records: config.max_records, max_record_bytes: config.max_record_bytes },
-            window: EventWindow::new(config.max_event_age.0, config.max_event_lead.0),
+            window: EventWindow::new(config.max_event_age.0, config.max_event_lead.0)
+                .counting(ledger.outside_window()),
             window_again: EventWindow::new(config.max_event_age.0, config.max_event_lead.0),
             json,
             json_default: JsonRules::default().reading(),

@@ -11,6 +11,7 @@
 mod blocked;
 mod bombs;
 mod client;
+mod counters;
 mod durable;
 mod event;
 mod hang;
