@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs the gateway until SIGTERM or SIGINT.
 pub fn run(blueprint: Blueprint, source: &Source) -> anyhow::Result<ExitCode> {
-    logging::start(&blueprint.settings.log);
+    let _log = logging::start(&blueprint.settings.log)?;
     let threads = match blueprint.settings.runtime.threads {
         Some(threads) => threads as usize,
         None => std::thread::available_parallelism()?.get(),
@@ -196,6 +196,6 @@ fn close_books(ledger: &Ledger, journal: Option<&Service>) -> bool {
         "balanced": balanced, "doors": doors, "accounts": accounts, "journal": kept,
     });
     // Not through the log's filter and formatter: this line is always there, and its parts can be read as JSON.
-    crate::terminal::complain(&line.to_string());
+    logging::line(&line.to_string());
     balanced
 }

@@ -7,6 +7,7 @@
 //!
 //! Only a [`Claim`](crate::receipt::Claim) writes to an [`Account`], so a record cannot leave the house without an entry.
 
+use crate::deliver::DeliveryTotals;
 use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -211,6 +212,9 @@ impl Door {
 pub struct Ledger {
     doors: RwLock<Vec<Arc<Door>>>,
     accounts: RwLock<Vec<Arc<Account>>>,
+    deliveries: RwLock<Vec<(Arc<str>, Arc<DeliveryTotals>)>>,
+    outside_window: Arc<AtomicU64>,
+    unparsed: Arc<AtomicU64>,
 }
 
 impl Ledger {
@@ -232,6 +236,27 @@ impl Ledger {
         });
         doors.push(Arc::clone(&door));
         door
+    }
+
+    /// What is counted of the delivery to this sink, by whichever deliveries to it there are, from its first use on.
+    pub fn delivery(&self, sink: &str) -> Arc<DeliveryTotals> {
+        let mut deliveries = self.deliveries.write();
+        if let Some((_, totals)) = deliveries.iter().find(|(name, _)| &**name == sink) {
+            return Arc::clone(totals);
+        }
+        let totals = Arc::default();
+        deliveries.push((sink.into(), Arc::clone(&totals)));
+        totals
+    }
+
+    /// Where events are counted whose times were too far off to choose their destination.
+    pub fn outside_window(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.outside_window)
+    }
+
+    /// Where messages of syslog are counted that had no known form.
+    pub fn unparsed(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.unparsed)
     }
 
     /// The account of this sink and route, opened on first use.

@@ -74,7 +74,7 @@ pub struct Rules {
     json: BTreeMap<String, JsonReading>,
     json_default: JsonReading,
     /// Messages of syslog without a known form.
-    unparsed: AtomicU64,
+    unparsed: Arc<AtomicU64>,
 }
 
 /// How one receiver reads JSON, by what a request says of its form.
@@ -106,11 +106,12 @@ impl Rules {
             sinks: sinks.to_vec(),
             unrouted: ledger.account(NO_SINK, UNROUTED),
             limits: Limits { max_records: config.max_records, max_record_bytes: config.max_record_bytes },
-            window: EventWindow::new(config.max_event_age.0, config.max_event_lead.0),
+            window: EventWindow::new(config.max_event_age.0, config.max_event_lead.0)
+                .counting(ledger.outside_window()),
             window_again: EventWindow::new(config.max_event_age.0, config.max_event_lead.0),
             json,
             json_default: JsonRules::default().reading(),
-            unparsed: AtomicU64::new(0),
+            unparsed: ledger.unparsed(),
         })
     }
 
@@ -260,11 +261,6 @@ impl Rules {
         let unparsed = syslog::check(body, &context, zone, &mut Matcher::new(&self.plan), &mut index)?;
         self.unparsed.fetch_add(unparsed, Relaxed);
         Ok(index)
-    }
-
-    /// Messages of syslog that had no known form.
-    pub fn unparsed(&self) -> u64 {
-        self.unparsed.load(Relaxed)
     }
 
     /// Checks a body that was admitted under these rules once before. Of OTLP it has been put in order then.

@@ -1,6 +1,7 @@
 //! Time as the hot path needs it: RFC 3339 out of nanoseconds, and the hour that names a destination.
 
 use crate::digits::eight_digits;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const NANOS: i64 = 1_000_000_000;
@@ -88,14 +89,19 @@ impl TimestampWriter {
 pub struct EventWindow {
     past: i64,
     future: i64,
-    outside: AtomicU64,
+    outside: Arc<AtomicU64>,
 }
 
 impl EventWindow {
     /// A window that reaches this far to both sides of the arrival.
     pub fn new(past: std::time::Duration, future: std::time::Duration) -> Self {
         let nanos = |span: std::time::Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
-        Self { past: nanos(past), future: nanos(future), outside: AtomicU64::new(0) }
+        Self { past: nanos(past), future: nanos(future), outside: Arc::default() }
+    }
+
+    /// The same window, counting there: a window that takes the place of another goes on with its count.
+    pub fn counting(self, outside: Arc<AtomicU64>) -> Self {
+        Self { outside, ..self }
     }
 
     /// The hour that names the destination of an event.

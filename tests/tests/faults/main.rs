@@ -11,6 +11,7 @@
 mod blocked;
 mod bombs;
 mod client;
+mod counters;
 mod durable;
 mod event;
 mod hang;
@@ -20,6 +21,7 @@ mod letters_full;
 mod letters_sink;
 mod limits;
 mod load;
+mod log;
 mod outage;
 mod poison;
 mod reload;

@@ -62,6 +62,7 @@ fn an_export_takes_what_is_asked_for_and_overwrites_nothing() {
     assert!(told.contains("the journal knows no sink \"ess\": did you mean \"es\"?"), "{told}");
     let (_, told) = scene.expect(2, &["export", "journal", "--to", "journal/out"]);
     assert!(told.contains("lies in the journal itself"), "{told}");
+    assert!(!scene.folder.path().join("journal/out").exists(), "nothing is left there");
 
     let (_, number) = scene.damage();
     let (said, told) = scene.expect(1, &["export", "journal", "--to", "rest"]);

@@ -228,14 +228,15 @@ impl Exporter {
         let (used, limit) = self.overhead.used_and_limit();
         gauge!("forebay_connection_memory_bytes").set(limit as f64);
         gauge!("forebay_connection_memory_used_bytes").set(used as f64);
-        counter!("forebay_events_outside_window_total").absolute(intake.rules().window().outside());
-        counter!("forebay_syslog_unparsed_messages_total").absolute(intake.rules().unparsed());
+        counter!("forebay_events_outside_window_total").absolute(self.ledger.outside_window().load(Relaxed));
+        counter!("forebay_syslog_unparsed_messages_total").absolute(self.ledger.unparsed().load(Relaxed));
         let reloads = &self.reloads;
         counter!("forebay_config_reloads_total", "result" => "done").absolute(reloads.done.load(Relaxed));
         counter!("forebay_config_reloads_total", "result" => "refused")
             .absolute(reloads.refused.load(Relaxed));
         let last = reloads.last.load(Relaxed) as f64 / 1e9;
         gauge!("forebay_config_last_reload_timestamp_seconds").set(last);
+        counter!("forebay_log_lost_lines_total").absolute(crate::logging::lost_lines());
         counter!("forebay_task_panics_total").absolute(forebay_pipeline::task::panics());
         counter!("forebay_task_restarts_total").absolute(forebay_pipeline::task::restarts());
     }

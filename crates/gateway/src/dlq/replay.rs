@@ -40,7 +40,7 @@ pub(super) fn replay(
     to: Option<&str>,
     patience: Duration,
 ) -> Result<ExitCode> {
-    logging::start(&blueprint.settings.log);
+    let _log = logging::start(&blueprint.settings.log)?;
     let in_use = || format!("dead letters in {}", found.dir.display());
     let _lock = dead_letter::lock(&found.dir).with_context(in_use)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

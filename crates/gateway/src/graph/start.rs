@@ -105,7 +105,8 @@ impl Foundation {
         let (window, pause) = (delivery.window_bytes.as_usize(), delivery.retry.max.0);
         let lag = delivery.lag.clone();
         let letters = Arc::clone(&self.letters);
-        let handle = Delivery::start(Arc::clone(&name), sink, delivery, Arc::clone(&self.budget), letters);
+        let (budget, totals) = (Arc::clone(&self.budget), self.ledger.delivery(&name));
+        let handle = Delivery::start_counting(Arc::clone(&name), sink, delivery, budget, letters, totals);
         let outlet = Outlet { name: Arc::clone(&name), handle, window, pause, spare: Arc::default(), lag };
         Running { name, config, outlet }
     }

@@ -121,9 +121,13 @@ struct Files {
 
 impl Files {
     fn create(journal: &Path, folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let is_inside = folder.canonicalize()?.starts_with(journal.canonicalize()?);
-        ensure!(!is_inside, "{} lies in the journal itself", folder.display());
+        let named = || folder.display().to_string();
+        let whole = std::path::absolute(folder).with_context(named)?;
+        // Asked of what is there before anything is made, and again of what was made: links and `..` may lead anywhere.
+        let nearest = whole.ancestors().find(|part| part.exists()).unwrap_or(&whole);
+        refuse_inside(journal, nearest, folder)?;
+        fs::create_dir_all(folder).with_context(named)?;
+        refuse_inside(journal, folder, folder)?;
         let index = BufWriter::new(create_new(&folder.join(INDEX))?);
         Ok(Self {
             folder: folder.to_owned(),
@@ -170,6 +174,12 @@ impl Files {
         index.sync_all().context(INDEX)?;
         File::open(&self.folder)?.sync_all().with_context(|| self.folder.display().to_string())
     }
+}
+
+fn refuse_inside(journal: &Path, place: &Path, folder: &Path) -> Result<()> {
+    let is_inside = place.canonicalize()?.starts_with(journal.canonicalize()?);
+    ensure!(!is_inside, "{} lies in the journal itself", folder.display());
+    Ok(())
 }
 
 fn create_new(path: &Path) -> Result<File> {

@@ -2,7 +2,7 @@
 
 use super::queued::Queued;
 use super::settle::{self, Settlement};
-use super::stats::DeliveryStats;
+use super::stats::{DeliveryStats, DeliveryTotals};
 use super::{DeliveryConfig, Payload, Sink};
 use crate::budget::{Budget, Lease};
 use crate::dead_letter::DeadLetters;
@@ -69,8 +69,9 @@ impl Context {
         config: DeliveryConfig,
         budget: Arc<Budget>,
         dead_letters: Arc<dyn DeadLetters>,
+        totals: Arc<DeliveryTotals>,
     ) -> Self {
-        let stats = Arc::default();
+        let stats = Arc::new(DeliveryStats::counting(totals));
         Self { name, sink, config, budget, dead_letters, stats, pieces: AtomicU64::new(0) }
     }
 

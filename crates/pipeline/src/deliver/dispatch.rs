@@ -145,8 +145,14 @@ impl Dispatcher {
         [lanes, prepare, self.deadline].into_iter().flatten().fold(sweep, Instant::min)
     }
 
+    /// Whether one more payload may leave. Beyond the limit that was found out, but not beyond the configured one, it may if all that are
+    /// on their way left before a failure: if these hang, nothing else could show that the sink is well again.
     fn has_slot(&self) -> bool {
-        matches!(self.prepared, Prepared::Yes) && self.busy < self.limiter.limit()
+        let is_free = || {
+            self.busy < self.limiter.limit()
+                || self.busy < self.limiter.most() && self.busy == self.lanes.stragglers()
+        };
+        matches!(self.prepared, Prepared::Yes) && is_free()
     }
 
     fn gather(&self) -> Gather {
@@ -177,7 +183,11 @@ impl Dispatcher {
             let oldest = shares.iter().map(|queued| queued.share.body.arrived).min().unwrap_or_default();
             let encode = attempt::encode(Arc::clone(&self.context), Arc::clone(&destination), shares);
             let encode = async move { Step::Encoded(encode.await) };
-            self.flights.push(Flight::start("encode", Some(Cargo { destination, oldest }), encode));
+            self.flights.push(Flight::start(
+                "encode",
+                Some(Cargo { destination, oldest, left: now }),
+                encode,
+            ));
         }
     }
 

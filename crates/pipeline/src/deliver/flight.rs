@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// What a task has done.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Cargo {
     pub destination: Arc<str>,
     /// When the oldest of its shares arrived, nanoseconds since 1970.
     pub oldest: i64,
+    /// When it left its lane.
+    pub left: Instant,
 }
 
 /// A task under way. Resolves to its step, or to none if it panicked or was called off; called off when dropped.

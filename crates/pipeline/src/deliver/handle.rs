@@ -3,7 +3,7 @@
 use super::attempt::Context;
 use super::dispatch::Dispatcher;
 use super::queued::Queued;
-use super::stats::DeliveryStats;
+use super::stats::{DeliveryStats, DeliveryTotals};
 use super::{DeliveryConfig, Sink};
 use crate::body::Share;
 use crate::budget::Budget;
@@ -59,12 +59,24 @@ impl Delivery {
         budget: Arc<Budget>,
         dead_letters: Arc<dyn DeadLetters>,
     ) -> Handle {
+        Self::start_counting(name, sink, config, budget, dead_letters, Arc::default())
+    }
+
+    /// The same, counting there: for a delivery that takes the place of another.
+    pub fn start_counting(
+        name: Arc<str>,
+        sink: Arc<dyn Sink>,
+        config: DeliveryConfig,
+        budget: Arc<Budget>,
+        dead_letters: Arc<dyn DeadLetters>,
+        totals: Arc<DeliveryTotals>,
+    ) -> Handle {
         // One half waits in the inbox, the other sorted into lanes.
         let half = (config.max_queued_shares / 2).max(1);
         let (inbox, received) = mpsc::channel(half);
         let (drain, draining) = watch::channel(None);
         let (finished, settled) = watch::channel(None);
-        let context = Arc::new(Context::new(name, sink, config, budget, dead_letters));
+        let context = Arc::new(Context::new(name, sink, config, budget, dead_letters, totals));
         let stats = Arc::clone(&context.stats);
         // A dispatcher that panics drops what it has sorted, which is abandoned or goes back to the journal; the next one goes on with
         // the same inbox.

@@ -36,12 +36,12 @@ impl Dispatcher {
         match step {
             Some(Step::Encoded(encoded)) => self.encoded(cargo, encoded, now),
             Some(Step::Sent(sent)) => self.sent(cargo, *sent, now),
-            Some(Step::Buried | Step::Prepared(_)) => self.free(&cargo.destination, now),
+            Some(Step::Buried | Step::Prepared(_)) => self.free(&cargo, now),
             None => {
                 // What the task held is abandoned already; the wait keeps a poisonous payload from coming back in a circle.
                 self.context.stats.panics.fetch_add(1, Relaxed);
                 self.fail(&cargo.destination, now, "delivery panicked".to_owned());
-                self.free(&cargo.destination, now);
+                self.free(&cargo, now);
             }
         }
     }
@@ -64,7 +64,7 @@ impl Dispatcher {
         self.lanes.put_back(&cargo.destination, rest);
         let Some(parcel) = parcel else {
             self.fail(&cargo.destination, now, "the encoder took no record".to_owned());
-            return self.free(&cargo.destination, now);
+            return self.free(&cargo, now);
         };
         if parcel.raw_bytes > 0 {
             let expansion = parcel.encoded_bytes as f64 / parcel.raw_bytes as f64;
@@ -85,7 +85,7 @@ impl Dispatcher {
         }
         self.heed(destination, started, now, answer);
         if graves.is_empty() {
-            return self.free(destination, now);
+            return self.free(&cargo, now);
         }
         let bury = burial::bury(Arc::clone(&self.context), graves, lease);
         let bury = async move {
@@ -167,8 +167,8 @@ impl Dispatcher {
     }
 
     /// A payload's place on the way is free again.
-    fn free(&mut self, destination: &Arc<str>, now: Instant) {
+    fn free(&mut self, cargo: &Cargo, now: Instant) {
         self.busy -= 1;
-        self.lanes.landed(destination, now);
+        self.lanes.landed(&cargo.destination, cargo.left, now);
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct Gather {
 pub(super) struct Lane {
     queue: VecDeque<Queued>,
     bytes: usize,
-    /// Payloads on their way.
-    pub in_flight: usize,
+    /// When the payloads left that are on their way.
+    departures: Vec<Instant>,
     pub recovery: Recovery,
 }
 
@@ -52,6 +52,32 @@ impl Lane {
         self.queue.front()
     }
 
+    /// A payload leaves.
+    pub(super) fn departed(&mut self, now: Instant) {
+        self.departures.push(now);
+    }
+
+    /// The payload that left then is on its way no more.
+    pub(super) fn landed(&mut self, left: Instant) {
+        if let Some(at) = self.departures.iter().position(|departure| *departure == left) {
+            self.departures.swap_remove(at);
+        }
+    }
+
+    /// Payloads on their way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.departures.len()
+    }
+
+    /// Payloads on their way that left before the last failure, while the destination is probed. They may hang, and prove nothing when
+    /// they come back.
+    pub(super) fn stragglers(&self) -> usize {
+        if !self.recovery.is_probing() {
+            return 0;
+        }
+        self.departures.iter().filter(|left| !self.recovery.proves(**left)).count()
+    }
+
     /// Bytes that wait for the destination to recover.
     pub(super) fn stuck_bytes(&self) -> usize {
         if self.recovery.is_probing() { self.bytes } else { 0 }
@@ -59,14 +85,15 @@ impl Lane {
 
     /// Nothing to do and nothing to remember.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
-        self.queue.is_empty() && self.in_flight == 0 && !self.recovery.is_paused(now)
+        self.queue.is_empty() && self.in_flight() == 0 && !self.recovery.is_paused(now)
     }
 
     /// From when on a payload may leave, if nothing else happens; `None` if only an event can change that.
     pub(super) fn ready_at(&self, gather: &Gather, now: Instant) -> Option<Instant> {
         let oldest = self.queue.front()?;
         let window = if self.recovery.is_probing() { 1 } else { gather.window };
-        if self.in_flight >= window {
+        // One that hangs from before the failure must not keep the probe from leaving: its time limit is a minute by default.
+        if self.in_flight() - self.stragglers() >= window {
             return None;
         }
         let gathered = if self.bytes >= gather.min_bytes { now } else { oldest.since + gather.max_age };

@@ -86,20 +86,20 @@ impl Lanes {
             if shares.is_empty() {
                 continue;
             }
-            lane.in_flight += 1;
+            lane.departed(now);
             return Some((destination, shares));
         }
         None
     }
 
-    /// A payload of this lane is on its way no more.
-    pub(super) fn landed(&mut self, destination: &Arc<str>, now: Instant) {
+    /// The payload of this lane that left then is on its way no more.
+    pub(super) fn landed(&mut self, destination: &Arc<str>, left: Instant, now: Instant) {
         if let Some(lane) = self.lanes.get_mut(destination) {
-            lane.in_flight = lane.in_flight.saturating_sub(1);
+            lane.landed(left);
             if lane.is_spent(now) {
                 self.lanes.remove(destination);
                 self.ring.retain(|name| name != destination);
-            } else if lane.in_flight == 0 && lane.recovery.is_paused(now) && !self.behind.is_empty() {
+            } else if lane.in_flight() == 0 && lane.recovery.is_paused(now) && !self.behind.is_empty() {
                 // A destination that is not served must not keep others from being served.
                 self.ring.retain(|name| name != destination);
                 self.behind.push_back(Arc::clone(destination));
@@ -114,6 +114,11 @@ impl Lanes {
         {
             self.ring.push_back(destination);
         }
+    }
+
+    /// Payloads on their way that left before their destination failed. Only a live lane has any.
+    pub(super) fn stragglers(&self) -> usize {
+        self.ring.iter().filter_map(|name| Some(self.lanes.get(name)?.stragglers())).sum()
     }
 
     /// When a lane will be ready, if nothing else happens before.

@@ -30,6 +30,11 @@ impl Limiter {
         self.limit as usize
     }
 
+    /// Payloads that may ever be in flight.
+    pub(super) fn most(&self) -> usize {
+        self.max as usize
+    }
+
     /// Payloads that one destination may have in flight: a quarter is left to the others, because payloads that hang cannot be
     /// called back when somebody else needs their place.
     pub(super) fn window(&self) -> usize {

@@ -30,7 +30,7 @@ mod throttle;
 pub use config::{BatchConfig, ConcurrencyConfig, DeliveryConfig, LagConfig, OnLag, RetryConfig};
 pub use handle::{Delivery, Full, Handle, Permits};
 pub use lanes::MAX_LANES;
-pub use stats::{DeliveryState, DeliveryStats, RetryKind};
+pub use stats::{DeliveryState, DeliveryStats, DeliveryTotals, RetryKind};
 
 use crate::body::Share;
 use bytes::Bytes;

@@ -51,7 +51,7 @@ impl Recovery {
     /// A payload sent at `started` failed as a whole.
     pub(super) fn failed(&mut self, started: Instant, now: Instant, reason: String, wait: Wait<'_>) {
         // Payloads that were on their way together fail together: one failure, not several in a row.
-        let is_new = self.failures == 0 || self.failed_at.is_none_or(|at| started >= at);
+        let is_new = self.failures == 0 || self.proves(started);
         if is_new {
             self.failures = self.failures.saturating_add(1);
             self.failed_at = Some(now);
@@ -79,11 +79,16 @@ impl Recovery {
 
     /// A payload sent at `started` was taken. False if it left before the last failure, so that it proves nothing.
     pub(super) fn succeeded(&mut self, started: Instant) -> bool {
-        let proves = self.failed_at.is_none_or(|at| started >= at);
+        let proves = self.proves(started);
         if proves {
             *self = Self::default();
         }
         proves
+    }
+
+    /// Whether a payload of this time left after the last failure, so that its fate says something new.
+    pub(super) fn proves(&self, started: Instant) -> bool {
+        self.failed_at.is_none_or(|at| started >= at)
     }
 
     fn pause(&mut self, until: Instant) {

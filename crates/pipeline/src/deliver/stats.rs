@@ -1,6 +1,8 @@
 //! What delivery to one sink is doing, for metrics and for the operator.
 
 use parking_lot::Mutex;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -76,14 +78,10 @@ impl RetryKind {
     }
 }
 
-/// Counts and gauges of delivery to one sink. Records are not counted here but in the ledger.
+/// Counts of all deliveries to one sink. They outlive a delivery: one that takes its place goes on with them. Records are not counted here
+/// but in the ledger.
 #[derive(Debug, Default)]
-pub struct DeliveryStats {
-    /// Payloads being encoded, sent or buried now.
-    pub in_flight: AtomicU64,
-    /// Shares that wait, and their bytes as they arrived.
-    pub queued_shares: AtomicU64,
-    pub queued_bytes: AtomicU64,
+pub struct DeliveryTotals {
     /// Payloads sent, and their bytes as sent.
     pub attempts: AtomicU64,
     pub sent_bytes: AtomicU64,
@@ -97,6 +95,29 @@ pub struct DeliveryStats {
     pub burial_failures: AtomicU64,
     /// Attempts that panicked; what they held was abandoned.
     pub panics: AtomicU64,
+    retries: [AtomicU64; RetryKind::ALL.len()],
+}
+
+impl DeliveryTotals {
+    /// Payloads that came back to be sent again, whole or in part.
+    pub fn retries(&self, kind: RetryKind) -> u64 {
+        self.retries[kind as usize].load(Relaxed)
+    }
+
+    pub(super) fn count_retry(&self, kind: RetryKind) {
+        self.retries[kind as usize].fetch_add(1, Relaxed);
+    }
+}
+
+/// Gauges of one delivery, with the counts of its sink, which read as its own.
+#[derive(Debug, Default)]
+pub struct DeliveryStats {
+    totals: Arc<DeliveryTotals>,
+    /// Payloads being encoded, sent or buried now.
+    pub in_flight: AtomicU64,
+    /// Shares that wait, and their bytes as they arrived.
+    pub queued_shares: AtomicU64,
+    pub queued_bytes: AtomicU64,
     /// Payloads that may be on their way at once, as of now.
     pub limit: AtomicU64,
     /// When a record was last delivered, nanoseconds since 1970; 0 for never.
@@ -115,9 +136,16 @@ pub struct DeliveryStats {
     pub(super) taken_bytes: AtomicU64,
     /// The sink has what it needs before the first send.
     pub prepared: AtomicBool,
-    retries: [AtomicU64; RetryKind::ALL.len()],
     sending: Mutex<DeliveryState>,
     burying: Mutex<DeliveryState>,
+}
+
+impl Deref for DeliveryStats {
+    type Target = DeliveryTotals;
+
+    fn deref(&self) -> &DeliveryTotals {
+        &self.totals
+    }
 }
 
 impl DeliveryStats {
@@ -126,9 +154,9 @@ impl DeliveryStats {
         self.sending.lock().worst(&self.burying.lock()).clone()
     }
 
-    /// Payloads that came back to be sent again, whole or in part.
-    pub fn retries(&self, kind: RetryKind) -> u64 {
-        self.retries[kind as usize].load(Relaxed)
+    /// Of a delivery that counts there.
+    pub(super) fn counting(totals: Arc<DeliveryTotals>) -> Self {
+        Self { totals, ..Self::default() }
     }
 
     /// Whether all that waits is for destinations that fail or are blocked.
@@ -147,10 +175,6 @@ impl DeliveryStats {
         let (slots, lanes) = (self.limit.load(Relaxed).max(1) as f64, self.lanes.load(Relaxed).max(1) as f64);
         let wait = Duration::from_secs_f64(queued as f64 / pace as f64 * (slots / lanes).min(1.0));
         wait.saturating_sub(Duration::from_nanos(self.gathering_nanos.load(Relaxed)))
-    }
-
-    pub(super) fn count_retry(&self, kind: RetryKind) {
-        self.retries[kind as usize].fetch_add(1, Relaxed);
     }
 
     pub(super) fn set_sending(&self, state: DeliveryState) {

@@ -9,7 +9,7 @@ use crate::planted;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 /// Offset, length and address of what is written are multiples of this: the largest block of disks in use.
 pub const BLOCK_BYTES: usize = 4 << 10;
@@ -93,7 +93,12 @@ impl Appender for BlockFile {
         if planted::is("no-fdatasync") {
             return Ok(());
         }
-        self.file.sync_data()
+        self.file.sync_data()?;
+        // What is written to a file without a name is durable for nobody.
+        match self.file.metadata()?.nlink() {
+            0 => Err(io::Error::new(ErrorKind::NotFound, "the journal's newest file was removed")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -132,6 +137,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_is_written_to_a_file_that_was_removed_is_not_durable() {
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = folder.path().join("file");
+        let mut file = BlockFile::new(File::create(&path).unwrap());
+        file.append(b"there").unwrap();
+        file.sync().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        file.append(b"nowhere").unwrap();
+        assert_eq!(file.sync().unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

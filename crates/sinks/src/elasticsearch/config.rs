@@ -5,13 +5,13 @@ use super::nodes::Nodes;
 use super::{Elasticsearch, FILTER, bulk_headers};
 use crate::{BuildContext, Fault, Secret};
 use elasticsearch::auth::Credentials;
-use elasticsearch::cert::{Certificate, CertificateValidation};
+use elasticsearch::cert::Certificate;
 use elasticsearch::http::Url;
 use elasticsearch::http::headers::HeaderValue;
-use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use forebay_pipeline::deliver::{DeliveryConfig, Sink};
 use forebay_pipeline::document::DocumentWriter;
 use forebay_pipeline::units::Period;
+use reqwest::Client;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -172,10 +172,10 @@ impl Config {
         self.check_template(&mut faults);
         let credentials = self.credentials(&mut faults);
         let authorities = self.authorities(&mut faults);
-        let transports = self.transports(credentials.as_ref(), authorities.as_deref(), &mut faults);
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let endpoints = self.endpoints(&mut faults);
+        let client = client(self.tls.insecure_skip_verify, authorities.as_deref());
+        let client = client.map_err(|error| faults.push(Fault::new("tls", error)));
+        let (true, Ok(client)) = (faults.is_empty(), client) else { return Err(faults) };
         let gzip = self.compression == Compression::Gzip;
         let mut query = vec![("filter_path", FILTER)];
         if self.require_data_stream {
@@ -183,7 +183,7 @@ impl Config {
         }
         Ok(Arc::new(Elasticsearch {
             name: name.to_owned(),
-            nodes: Nodes::new(transports, self.timeout.0),
+            nodes: Nodes::new(endpoints, client, credentials, self.timeout.0),
             writer: DocumentWriter::new(&context.promote),
             shape: BulkShape::new(self.op_type, self.ids, gzip),
             headers: bulk_headers(gzip),
@@ -242,55 +242,36 @@ impl Config {
         pem.map_err(|error| faults.push(Fault::new("tls.ca_file", error))).ok()
     }
 
-    fn transports(
-        &self,
-        credentials: Option<&Credentials>,
-        authorities: Option<&[u8]>,
-        faults: &mut Vec<Fault>,
-    ) -> Vec<(String, Transport)> {
+    fn endpoints(&self, faults: &mut Vec<Fault>) -> Vec<(String, Url)> {
         if self.endpoints.is_empty() {
             faults.push(Fault::new("endpoints", "at least one is needed"));
         }
-        let mut transports = Vec::new();
+        let mut endpoints = Vec::new();
         for (at, endpoint) in self.endpoints.iter().enumerate() {
-            match endpoint_url(endpoint).and_then(|url| self.transport(url, credentials, authorities)) {
-                Ok(transport) => transports.push((endpoint.clone(), transport)),
+            match endpoint_url(endpoint) {
+                Ok(url) => endpoints.push((endpoint.clone(), url)),
                 Err(message) => faults.push(Fault::new(format!("endpoints[{at}]"), message)),
             }
         }
-        transports
-    }
-
-    fn transport(
-        &self,
-        url: Url,
-        credentials: Option<&Credentials>,
-        authorities: Option<&[u8]>,
-    ) -> Result<Transport, String> {
-        // A proxy out of the environment would be a setting that nobody sees in the configuration.
-        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url))
-            .disable_proxy()
-            .enable_meta_header(false);
-        if let Some(credentials) = credentials {
-            builder = builder.auth(credentials.clone());
-        }
-        if self.tls.insecure_skip_verify {
-            builder = builder.cert_validation(CertificateValidation::None);
-        } else if let Some(pem) = authorities {
-            let certificate = Certificate::from_pem(pem).map_err(|error| error.to_string())?;
-            builder = builder.cert_validation(CertificateValidation::Full(certificate));
-        }
-        builder.build().map_err(|error| error.to_string())
+        endpoints
     }
 }
 
-/// Whether TLS can be had with these authorities: what is between the lines of PEM is first read when a connection is prepared.
+/// What speaks to all nodes, and trusts these authorities (PEM) beside the well-known ones, or any if `trusts_all`.
+fn client(trusts_all: bool, authorities: Option<&[u8]>) -> Result<Client, String> {
+    // A proxy out of the environment would be a setting that nobody sees in the configuration.
+    let mut builder = Client::builder().no_proxy().danger_accept_invalid_certs(trusts_all);
+    if let Some(pem) = authorities {
+        let certificates = Certificate::from_pem(pem).map_err(|error| error.to_string())?;
+        builder = certificates.into_iter().fold(builder, |builder, one| builder.add_root_certificate(one));
+    }
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// Whether TLS can be had with these authorities: what is between the lines of PEM is first read when a client is made.
 fn usable(pem: &[u8]) -> Result<(), String> {
-    let certificate = Certificate::from_pem(pem).map_err(|error| error.to_string())?;
-    let anywhere = Url::parse("https://localhost").map_err(|error| error.to_string())?;
-    let builder = TransportBuilder::new(SingleNodeConnectionPool::new(anywhere)).disable_proxy();
-    let built = builder.cert_validation(CertificateValidation::Full(certificate)).build();
-    built.map(drop).map_err(|_| "holds a certificate that cannot be read".to_owned())
+    Certificate::from_pem(pem).map_err(|error| error.to_string())?;
+    client(false, Some(pem)).map(drop).map_err(|_| "holds a certificate that cannot be read".to_owned())
 }
 
 fn endpoint_url(endpoint: &str) -> Result<Url, String> {

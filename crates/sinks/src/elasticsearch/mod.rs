@@ -14,13 +14,13 @@ pub use config::{Auth, Compression, Config, OpType, Template, Tls};
 
 use bulk::{BulkEncoder, BulkShape};
 use bytes::Bytes;
-use elasticsearch::http::Method;
 use elasticsearch::http::headers::{HeaderMap, HeaderValue, X_OPAQUE_ID};
 use forebay_pipeline::body::Share;
 use forebay_pipeline::deliver::{Encoder, Payload, Sink, Verdicts};
 use forebay_pipeline::document::DocumentWriter;
 use futures_util::future::BoxFuture;
 use nodes::{Call, Failure, Nodes};
+use reqwest::Method;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -49,7 +49,8 @@ impl Elasticsearch {
         if let Ok(id) = HeaderValue::try_from(format!("forebay-{}", payload.id)) {
             headers.insert(X_OPAQUE_ID, id);
         }
-        let call = Call { method: Method::Post, path: &path, headers, query: &self.query };
+        let (query, records) = (&*self.query, payload.records);
+        let call = Call { method: Method::POST, path: &path, headers, query, records };
         match self.nodes.send(call, payload.bytes.clone()).await {
             Ok(answer) => answer::judge(&answer, payload.records, self.shape.op),
             Err(Failure { reason, after, timeout }) => Verdicts::Retry { reason, after, overloaded: timeout },

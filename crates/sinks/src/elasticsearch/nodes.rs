@@ -1,11 +1,11 @@
 //! The nodes of a cluster: requests go to them in turn, and one that cannot be reached rests.
 
-use bytes::Bytes;
-use elasticsearch::http::headers::{HeaderMap, RETRY_AFTER};
-use elasticsearch::http::response::Response;
-use elasticsearch::http::transport::Transport;
-use elasticsearch::http::{Method, StatusCode};
+use bytes::{Bytes, BytesMut};
+use elasticsearch::auth::Credentials;
+use elasticsearch::http::headers::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use elasticsearch::http::{StatusCode, Url};
 use parking_lot::Mutex;
+use reqwest::{Client, Method, RequestBuilder, Response};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,8 +14,10 @@ use std::time::{Duration, Instant, SystemTime};
 const FIRST_REST: Duration = Duration::from_millis(250);
 /// The longest rest. Short, because it also delays the first success after a cluster came back.
 const LONGEST_REST: Duration = Duration::from_secs(5);
-/// Bytes of an answer that are read. A filtered one has some 30 bytes per document, some 300 for each that was refused.
-const MAX_ANSWER: u64 = 256 << 20;
+/// Bytes of an answer that are read, and as many more for each record. A filtered one has some 30 bytes per document, some 300 for each
+/// that was refused.
+const MAX_ANSWER: usize = 1 << 20;
+const MAX_ANSWER_PER_RECORD: usize = 4 << 10;
 
 /// A request.
 pub(super) struct Call<'c> {
@@ -23,6 +25,15 @@ pub(super) struct Call<'c> {
     pub(super) path: &'c str,
     pub(super) headers: HeaderMap,
     pub(super) query: &'c [(&'static str, &'static str)],
+    /// Records that the answer speaks of.
+    pub(super) records: u32,
+}
+
+impl Call<'_> {
+    /// Bytes that the answer may have.
+    fn max_answer(&self) -> usize {
+        MAX_ANSWER.saturating_add(MAX_ANSWER_PER_RECORD.saturating_mul(self.records as usize))
+    }
 }
 
 /// What a server said, whatever it said.
@@ -43,27 +54,28 @@ pub(super) struct Failure {
 }
 
 /// The nodes and whose turn it is.
-#[derive(Debug)]
 pub(super) struct Nodes {
     nodes: Vec<Node>,
     turn: AtomicUsize,
+    /// Speaks to all of them. Not the one of the `elasticsearch` crate, which reads an answer however long it is.
+    client: Client,
+    credentials: Option<Credentials>,
     timeout: Duration,
 }
 
-struct Node {
-    endpoint: String,
-    transport: Transport,
-    health: Mutex<Health>,
+impl fmt::Debug for Nodes {
+    /// Without the credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nodes").field("nodes", &self.nodes).finish_non_exhaustive()
+    }
 }
 
-impl fmt::Debug for Node {
-    /// Without the transport, which holds credentials.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node")
-            .field("endpoint", &self.endpoint)
-            .field("health", &self.health)
-            .finish_non_exhaustive()
-    }
+#[derive(Debug)]
+struct Node {
+    endpoint: String,
+    /// With a slash at the end.
+    base: Url,
+    health: Mutex<Health>,
 }
 
 #[derive(Debug, Default)]
@@ -87,21 +99,30 @@ impl Health {
 
 impl Nodes {
     /// Nodes by their endpoints. `timeout` is for one request, its answer included.
-    pub(super) fn new(transports: Vec<(String, Transport)>, timeout: Duration) -> Self {
-        let node = |(endpoint, transport)| Node { endpoint, transport, health: Mutex::default() };
-        Self { nodes: transports.into_iter().map(node).collect(), turn: AtomicUsize::new(0), timeout }
+    pub(super) fn new(
+        endpoints: Vec<(String, Url)>,
+        client: Client,
+        credentials: Option<Credentials>,
+        timeout: Duration,
+    ) -> Self {
+        let nodes = endpoints.into_iter().map(|(endpoint, base)| Node::new(endpoint, base)).collect();
+        Self { nodes, turn: AtomicUsize::new(0), client, credentials, timeout }
     }
 
     /// Sends one request to the next node that is not resting.
     pub(super) async fn send(&self, call: Call<'_>, body: Bytes) -> Result<Answer, Failure> {
         let node = self.next(Instant::now())?;
-        let Call { method, path, headers, query } = call;
-        let sent =
-            node.transport.send(method, path, headers, Some(query), Some(body), Some(self.timeout)).await;
-        match sent {
+        let limit = call.max_answer();
+        let Some(url) = node.url(call.path) else {
+            let reason = format!("{}: {:?} is no path there", node.endpoint, call.path);
+            return Err(Failure { reason, after: None, timeout: false });
+        };
+        let request = self.authorized(self.client.request(call.method, url));
+        let request = request.headers(call.headers).query(call.query).timeout(self.timeout).body(body);
+        match request.send().await {
             Ok(response) => {
                 *node.health.lock() = Health::default();
-                node.read(response).await
+                node.read(response, limit).await
             }
             Err(error) => {
                 let failure = node.failure(&error);
@@ -111,6 +132,22 @@ impl Nodes {
                 }
                 Err(failure)
             }
+        }
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.credentials {
+            Some(Credentials::Basic(user, password)) => request.basic_auth(user, Some(password)),
+            Some(Credentials::EncodedApiKey(key)) => match HeaderValue::try_from(format!("ApiKey {key}")) {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    request.header(AUTHORIZATION, value)
+                }
+                // The settings' check has found that it can be one.
+                Err(_) => request,
+            },
+            // Others cannot be configured.
+            _ => request,
         }
     }
 
@@ -131,22 +168,43 @@ impl Nodes {
 }
 
 impl Node {
-    async fn read(&self, response: Response) -> Result<Answer, Failure> {
-        let status = response.status_code();
-        let retry_after =
-            response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
-        if let Some(length) = response.content_length()
-            && length > MAX_ANSWER
-        {
-            let reason =
-                format!("{}: an answer of {length} bytes is over the limit of {MAX_ANSWER}", self.endpoint);
-            return Err(Failure { reason, after: None, timeout: false });
+    fn new(endpoint: String, mut base: Url) -> Self {
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
         }
-        let body = response.bytes().await.map_err(|error| self.failure(&error))?;
-        Ok(Answer { status, retry_after, body })
+        Self { endpoint, base, health: Mutex::default() }
     }
 
-    fn failure(&self, error: &elasticsearch::Error) -> Failure {
+    /// The address of a path under the endpoint's own.
+    fn url(&self, path: &str) -> Option<Url> {
+        self.base.join(path.trim_start_matches('/')).ok()
+    }
+
+    /// Reads an answer of at most `limit` bytes.
+    async fn read(&self, mut response: Response, limit: usize) -> Result<Answer, Failure> {
+        let status = response.status();
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
+        let promised = usize::try_from(response.content_length().unwrap_or_default()).unwrap_or(usize::MAX);
+        if promised > limit {
+            return Err(self.too_long(limit));
+        }
+        let mut body = BytesMut::with_capacity(promised);
+        while let Some(piece) = response.chunk().await.map_err(|error| self.failure(&error))? {
+            if body.len() + piece.len() > limit {
+                return Err(self.too_long(limit));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Answer { status, retry_after, body: body.freeze() })
+    }
+
+    fn too_long(&self, limit: usize) -> Failure {
+        let reason = format!("{}: the answer is longer than {limit} bytes", self.endpoint);
+        Failure { reason, after: None, timeout: false }
+    }
+
+    fn failure(&self, error: &reqwest::Error) -> Failure {
         Failure {
             reason: format!("{}: {}", self.endpoint, chain(error)),
             after: None,
@@ -183,21 +241,18 @@ fn retry_after(text: &str) -> Option<Duration> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use elasticsearch::http::Url;
-    use elasticsearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
 
     fn nodes(count: usize) -> Nodes {
-        let transport = |n: usize| {
+        let endpoint = |n: usize| {
             // Port 9 of the discard service: nothing listens there.
-            let url = Url::parse(&format!("http://127.0.0.{}:9", n + 1)).unwrap();
-            let builder = TransportBuilder::new(SingleNodeConnectionPool::new(url)).disable_proxy();
-            (n.to_string(), builder.build().unwrap())
+            (n.to_string(), Url::parse(&format!("http://127.0.0.{}:9", n + 1)).unwrap())
         };
-        Nodes::new((0..count).map(transport).collect(), Duration::from_secs(5))
+        let client = Client::builder().no_proxy().build().unwrap();
+        Nodes::new((0..count).map(endpoint).collect(), client, None, Duration::from_secs(5))
     }
 
     fn get<'c>() -> Call<'c> {
-        Call { method: Method::Get, path: "/", headers: HeaderMap::new(), query: &[] }
+        Call { method: Method::GET, path: "/", headers: HeaderMap::new(), query: &[], records: 0 }
     }
 
     #[test]

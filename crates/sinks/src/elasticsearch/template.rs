@@ -6,8 +6,8 @@ mod mappings;
 use super::answer::request_reason;
 use super::nodes::{Answer, Call, Nodes};
 use super::{Template, common_headers, json_body};
-use elasticsearch::http::Method;
 use elasticsearch::http::headers::{CONTENT_TYPE, HeaderValue};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 /// What only some servers have.
@@ -100,7 +100,7 @@ async fn put(nodes: &Nodes, name: &str, rendered: &Value) -> Result<Answer, Stri
     let mut headers = common_headers();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let path = format!("/_index_template/{name}");
-    let call = Call { method: Method::Put, path: &path, headers, query: &[] };
+    let call = Call { method: Method::PUT, path: &path, headers, query: &[], records: 0 };
     nodes.send(call, json_body(rendered)).await.map_err(|failure| failure.reason)
 }
 

@@ -195,6 +195,24 @@ async fn an_answer_that_breaks_off_is_a_retry() {
 }
 
 #[tokio::test]
+async fn an_answer_is_read_up_to_a_limit_whatever_it_says_of_its_length() {
+    let long = " ".repeat(2 << 20);
+    let in_chunks = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n",
+        long.len()
+    );
+    let until_closed = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{long}");
+    let announced = "HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n".to_owned();
+    for answer in [in_chunks, until_closed, announced] {
+        let (sink, server) = against(r#""ids":true"#, &[answer]).await;
+        let verdicts = sink.send(&payload(&sink)).await;
+        let Verdicts::Retry { reason, overloaded: false, .. } = &verdicts else { panic!("{verdicts:?}") };
+        assert!(reason.ends_with("the answer is longer than 1056768 bytes"), "{reason}");
+        server.abort();
+    }
+}
+
+#[tokio::test]
 async fn the_template_is_installed_without_what_the_server_lacks() {
     let lacking = r#"{"error":{"type":"mapper_parsing_exception","reason":"unsupported parameters: [subobjects : false]"}}"#;
     let answers = [http("400 Bad Request", lacking), http("200 OK", r#"{"acknowledged":true}"#)];

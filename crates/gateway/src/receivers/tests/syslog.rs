@@ -3,6 +3,7 @@
 use super::certs::{Files, shake};
 use super::*;
 use crate::receivers::lines::StreamAcknowledge;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
@@ -17,7 +18,7 @@ async fn syslog_house(change: impl FnOnce(&mut SyslogConfig)) -> House {
 }
 
 async fn counted(house: &House, admitted: u64, unparsed: u64) {
-    let counts = || (house.door(SYSLOG).admitted(), house.intake.rules().unparsed());
+    let counts = || (house.door(SYSLOG).admitted(), house.ledger.unparsed().load(Relaxed));
     eventually("all messages are counted", || counts() == (admitted, unparsed)).await;
     assert_eq!(house.door(SYSLOG).rejected(), 0);
     eventually("all are delivered", || house.settled(Outcome::Delivered) == admitted).await;

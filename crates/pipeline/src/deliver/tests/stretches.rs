@@ -58,8 +58,14 @@ fn rests(records: usize, times: usize) -> usize {
     let budget = Budget::new(1 << 30);
     let sink = Arc::new(Swelling(times));
     let store = Arc::new(Store::default());
-    let context =
-        Arc::new(Context::new("es".into(), sink, DeliveryConfig::default(), Arc::clone(&budget), store));
+    let context = Arc::new(Context::new(
+        "es".into(),
+        sink,
+        DeliveryConfig::default(),
+        Arc::clone(&budget),
+        store,
+        Arc::default(),
+    ));
     let account = Ledger::default().account("es", "logs");
     let receipt = Receipt::open();
     let records = vec!["x".repeat(100); records];

@@ -192,7 +192,7 @@ impl<S: Storage + 'static> Consumer<S> {
     /// Counts frames that were there and are no more; those that the sink had finished are no loss.
     fn lose(&self, frames: std::ops::Range<u64>, why: &str) {
         for sequence in frames.filter(|sequence| !self.tap.is_finished(*sequence)) {
-            self.tap.lost.fetch_add(1, Relaxed);
+            self.tap.losses.lost.fetch_add(1, Relaxed);
             tracing::error!(sink = %self.tap.sink, frame = sequence, reason = why, "a frame of the journal is lost");
             self.tap.finish(sequence);
         }

@@ -54,8 +54,8 @@ fn drop_segment(storage: &impl Storage, tap: &Tap, extent: &Extent) -> bool {
         frames += 1;
         tap.finish(position.sequence);
     }
-    tap.lagged.fetch_add(frames, Relaxed);
-    tap.lagged_records.fetch_add(records, Relaxed);
+    tap.losses.lagged.fetch_add(frames, Relaxed);
+    tap.losses.lagged_records.fetch_add(records, Relaxed);
     if frames > 0 {
         tracing::error!(sink = %tap.sink, requests = frames, records, "too far behind: the oldest requests are dropped");
     }

@@ -4,7 +4,7 @@ use super::close::{self, Unclosed};
 use super::consumer::Consumer;
 use super::keeping::{Journaled, Unkept};
 use super::stats::{JournalStats, Progress};
-use super::tap::Tap;
+use super::tap::{Losses, Tap};
 use super::writer::{Task, Writer};
 use crate::admit::Outlet;
 use crate::budget::Budget;
@@ -18,7 +18,7 @@ use crate::ledger::Ledger;
 use crate::rules::{Rules, RulesConfig};
 use crate::task;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -78,6 +78,8 @@ pub struct Service {
     first: u64,
     /// For each sink, how many of its frames were gone when the journal was opened.
     lost: Vec<(String, u64)>,
+    /// What each sink has lost since, whichever of its taps counted it.
+    losses: Mutex<BTreeMap<Arc<str>, Arc<Losses>>>,
     writer: Mutex<Option<JoinHandle<Result<(), Unclosed>>>>,
 }
 
@@ -138,6 +140,7 @@ impl Service {
             ledger,
             first,
             lost: opened.lost.clone(),
+            losses: Mutex::default(),
             writer: Mutex::new(Some(writer)),
         };
         Ok((Arc::new(service), opened))
@@ -181,10 +184,8 @@ impl Service {
             let (window, pause) = (outlet.window.min(window), outlet.pause);
             let cursors = Arc::clone(&self.cursors);
             let (name, handle) = (Arc::clone(&outlet.name), outlet.handle.clone());
-            let tap = Tap::new(name, handle, before.clone(), cursors, (window, pause), outlet.lag.clone());
-            let lost =
-                self.lost.iter().find(|(sink, _)| **sink == *outlet.name).map_or(0, |(_, frames)| *frames);
-            tap.lost.store(lost, Relaxed);
+            let (lag, losses) = (outlet.lag.clone(), self.losses(&outlet.name));
+            let tap = Tap::new(name, handle, before.clone(), cursors, (window, pause), lag, losses);
             let consumer = Consumer {
                 tap: Arc::clone(&tap),
                 storage: Arc::clone(&self.storage),
@@ -299,6 +300,16 @@ impl Service {
         &self.stats
     }
 
+    /// What this sink has lost so far; at first what was gone when the journal was opened.
+    fn losses(&self, sink: &Arc<str>) -> Arc<Losses> {
+        let mut losses = self.losses.lock();
+        let first = || {
+            let gone = self.lost.iter().find(|(name, _)| **name == **sink);
+            Arc::new(Losses { lost: gone.map_or(0, |(_, frames)| *frames).into(), ..Losses::default() })
+        };
+        Arc::clone(losses.entry(Arc::clone(sink)).or_insert_with(first))
+    }
+
     /// Most bytes on disk.
     pub fn max_bytes(&self) -> u64 {
         self.config.max_bytes.0
@@ -312,9 +323,9 @@ impl Service {
             behind: tap.lag(published.end),
             returned: tap.parked() as u64,
             on_its_way: tap.used() as u64,
-            lost: tap.lost.load(Relaxed),
-            lagged: tap.lagged.load(Relaxed),
-            lagged_records: tap.lagged_records.load(Relaxed),
+            lost: tap.losses.lost.load(Relaxed),
+            lagged: tap.losses.lagged.load(Relaxed),
+            lagged_records: tap.losses.lagged_records.load(Relaxed),
         };
         published.taps.iter().map(of).collect()
     }

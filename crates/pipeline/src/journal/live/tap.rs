@@ -49,12 +49,18 @@ pub(super) struct Tap {
     closed: AtomicBool,
     /// How far it may fall behind.
     pub cap: LagConfig,
+    pub losses: Arc<Losses>,
+    pub returned: AtomicU64,
+}
+
+/// What a sink has lost, from the process's start on, through all its taps.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
     /// Frames that were gone when the journal was opened, or damaged when they were to be read.
     pub lost: AtomicU64,
     /// Frames and records that it lost because it was too far behind.
     pub lagged: AtomicU64,
     pub lagged_records: AtomicU64,
-    pub returned: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +92,7 @@ impl Tap {
         cursors: SharedCursors,
         (window, pause): (usize, Duration),
         cap: LagConfig,
+        losses: Arc<Losses>,
     ) -> Arc<Self> {
         let next = cursors.lock().0.get(&*sink).map_or(0, |cursor| cursor.low());
         Arc::new(Self {
@@ -101,9 +108,7 @@ impl Tap {
             recalls: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             cap,
-            lost: AtomicU64::new(0),
-            lagged: AtomicU64::new(0),
-            lagged_records: AtomicU64::new(0),
+            losses,
             returned: AtomicU64::new(0),
         })
     }
