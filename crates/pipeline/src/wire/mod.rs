@@ -182,6 +182,18 @@ pub enum LevelName {
 }
 
 impl LevelName {
+    /// The name of one of Python's standard level numbers; other numbers have none.
+    pub fn of_number(digits: &str) -> Option<Self> {
+        Some(match digits {
+            "10" => Self::Debug,
+            "20" => Self::Info,
+            "30" => Self::Warning,
+            "40" => Self::Error,
+            "50" => Self::Critical,
+            _ => return None,
+        })
+    }
+
     /// The name as Python's `logging` writes it.
     pub const fn as_str(self) -> &'static str {
         match self {

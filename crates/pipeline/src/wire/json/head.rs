@@ -212,7 +212,7 @@ impl Head {
         for rank in 1..LEVELS {
             let mut literal = self.levels[rank].filter(|literal| is_text(*literal));
             if rank == LEVEL_NUMBER {
-                return level_name(self.levels[rank]?.inside(text)).map(Level::Name);
+                return LevelName::of_number(self.levels[rank]?.inside(text)).map(Level::Name);
             }
             if rank == LOG_LEVEL && literal.is_none() {
                 literal =
@@ -248,18 +248,6 @@ fn moment(literal: Literal, text: &str, zone: &Zone<'_>) -> Option<Moment> {
         Kind::Escaped => parse_text(&unescape(literal.inside(text)), zone),
         _ => None,
     }
-}
-
-/// The name of one of Python's standard level numbers.
-fn level_name(digits: &str) -> Option<LevelName> {
-    Some(match digits {
-        "10" => LevelName::Debug,
-        "20" => LevelName::Info,
-        "30" => LevelName::Warning,
-        "40" => LevelName::Error,
-        "50" => LevelName::Critical,
-        _ => return None,
-    })
 }
 
 /// Takes the member whose value is `value` out of its object, with the comma that parts it from the next one, or from the one before.
