@@ -243,6 +243,37 @@ fn the_level_of_a_route_is_that_of_the_document() {
     assert!(json_holds(r#"{"field":"level","equals":5}"#, r#"{"levelname":"x","level":5}"#));
 }
 
+#[test]
+fn whole_numbers_are_compared_in_all_their_digits() {
+    let cases = [
+        ("equals", "9007199254740993", "9007199254740993", true),
+        ("equals", "9007199254740993", "9007199254740992", false),
+        ("equals", "9007199254740992.0", "9007199254740993", false),
+        ("equals", "9223372036854775807", "9223372036854775808", false),
+        ("greater_than", "9007199254740992", "9007199254740993", true),
+        ("greater_than", "9007199254740993", "9007199254740993", false),
+        ("at_least", "9007199254740993", "9007199254740992", false),
+        ("at_most", "9007199254740992", "9007199254740993", false),
+        ("less_than", "9007199254740993", "9007199254740992", true),
+        ("greater_than", "9223372036854775807", "9223372036854775808", true),
+        ("less_than", "-9223372036854775808", "-1e19", true),
+        ("less_than", "1.5", "1", true),
+        ("greater_than", "-1.5", "-1", true),
+        ("less_than", "-1", "-1.5", true),
+        ("at_least", "2", "1.5", false),
+        ("equals", "0", "-0", true),
+    ];
+    for (test, wanted, number, expected) in cases {
+        let condition = format!(r#"{{"field":"v","{test}":{wanted}}}"#);
+        assert_eq!(json_holds(&condition, &format!(r#"{{"v":{number}}}"#)), expected, "{condition} {number}");
+        let Ok(whole) = number.parse() else { continue };
+        let record = record(vec![attribute("v", Value::IntValue(whole))]);
+        let request = request(vec![], InstrumentationScope::default(), vec![record]);
+        let routes = otlp_routes(&plan(&[&condition], Mode::FirstMatch), &request);
+        assert_eq!(routes == [[0]], expected, "{condition} {number} over OTLP");
+    }
+}
+
 /// A request that has something in every place.
 fn full_request() -> ExportLogsServiceRequest {
     let scope = InstrumentationScope {
