@@ -1,6 +1,7 @@
 //! What can be configured: the file as a whole. Each component's settings live beside the component.
 
 mod checks;
+mod places;
 #[cfg(test)]
 mod tests;
 

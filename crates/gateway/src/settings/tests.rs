@@ -117,3 +117,95 @@ routes:
         assert!(fault.starts_with(start), "{fault} is not {start}");
     }
 }
+
+/// The paths of the faults of a file.
+fn places(text: &str) -> Vec<String> {
+    draw(text).map_or_else(|faults| faults.into_iter().map(|fault| fault.path).collect(), |_| Vec::new())
+}
+
+#[test]
+fn a_folder_is_the_same_however_it_is_written() {
+    let outside = tempfile::tempdir().unwrap();
+    let folder = outside.path().canonicalize().unwrap().join("real");
+    std::fs::create_dir(&folder).unwrap();
+    let link = outside.path().join("link");
+    std::os::unix::fs::symlink(&folder, &link).unwrap();
+    let (real, link) = (folder.display(), link.display());
+    let two = |one: &str, other: &str| {
+        places(&format!("sinks: {{a: {{type: file, path: {one}}}, b: {{type: file, path: {other}}}}}\n"))
+    };
+    assert_eq!(two("./x", "x"), ["sinks.b.path"]);
+    assert_eq!(two("x/", "y/../x/./"), ["sinks.b.path"]);
+    assert_eq!(two(&format!("{real}/x"), &format!("{link}/x")), ["sinks.b.path"]);
+    assert_eq!(two("x", "x/y"), [""; 0]);
+    assert_eq!(places("sinks: {a: {type: file, path: ./x}}\ndead_letters: {path: x}\n"), ["sinks.a.path"]);
+    assert_eq!(places("journal: {path: ./z}\ndead_letters: {path: z}\n"), ["journal.path"]);
+}
+
+#[test]
+fn a_path_with_a_nul_is_a_fault() {
+    let text = "sinks: {a: {type: file, path: \"a\\0b\"}}\ndead_letters: {path: \"l\\0\"}\njournal: {path: \"j\\0\"}\n";
+    assert_eq!(places(text), ["sinks.a.path", "dead_letters.path", "journal.path"]);
+}
+
+#[test]
+fn every_address_includes_each_of_its_kind() {
+    let two = |one: &str, other: &str| {
+        let json = format!("json: {{listen: '{one}'}}");
+        places(&format!("receivers: {{{json}, beats: {{listen: '{other}'}}}}\n"))
+    };
+    for (one, other) in [
+        ("0.0.0.0:8080", "127.0.0.1:8080"),
+        ("127.0.0.1:8080", "0.0.0.0:8080"),
+        ("[::]:8080", "[::1]:8080"),
+        ("[::]:8080", "127.0.0.1:8080"),
+    ] {
+        assert_eq!(two(one, other), ["receivers.beats.listen"], "{one} {other}");
+    }
+    for (one, other) in [
+        ("0.0.0.0:8080", "127.0.0.1:8081"),
+        ("0.0.0.0:0", "127.0.0.1:0"),
+        ("127.0.0.2:8080", "127.0.0.1:8080"),
+        ("0.0.0.0:8080", "[::1]:8080"),
+    ] {
+        assert_eq!(two(one, other), [""; 0], "{one} {other}");
+    }
+}
+
+#[test]
+fn receivers_that_listen_on_nothing_are_a_fault() {
+    for nothing in ["receivers: {}\n", "receivers: {json: , otlp: }\n"] {
+        assert_eq!(places(nothing), ["receivers"], "{nothing}");
+    }
+    assert_eq!(places("receivers: {json: {}}\n"), [""; 0]);
+}
+
+#[test]
+fn two_templates_of_one_name_cannot_be_on_one_cluster() {
+    let two = |one: &str, other: &str| {
+        let sink = |more: &str| format!("{{type: elasticsearch, {more}}}");
+        places(&format!("sinks: {{a: {}, b: {}}}\n", sink(one), sink(other)))
+    };
+    let (a, b) = ("template: {patterns: ['a-*']}", "template: {patterns: ['b-*']}");
+    assert_eq!(two(a, b), ["sinks.b.template.name"]);
+    assert_eq!(two(&format!("{a}, endpoints: ['http://LOCALHOST:9200/']"), b), ["sinks.b.template.name"]);
+    for (one, other) in [
+        (a, a),
+        (a, "template: {patterns: ['b-*'], name: other}"),
+        (a, "template: {patterns: ['b-*'], install: false}"),
+        (a, "template: {patterns: ['b-*']}, endpoints: ['http://elsewhere:9200']"),
+    ] {
+        assert_eq!(two(one, other), [""; 0], "{one} {other}");
+    }
+}
+
+#[test]
+fn data_streams_take_only_create() {
+    for streams in ["require_data_stream: true", "template: {data_stream: true}"] {
+        let text = |op: &str| format!("sinks: {{a: {{type: elasticsearch, op_type: {op}, {streams}}}}}\n");
+        assert_eq!(places(&text("index")), ["sinks.a.op_type"], "{streams}");
+        assert_eq!(places(&text("create")), [""; 0], "{streams}");
+    }
+    let elsewhere = "{type: elasticsearch, op_type: index, template: {data_stream: true, install: false}}";
+    assert_eq!(places(&format!("sinks: {{a: {elsewhere}}}\n")), [""; 0]);
+}
