@@ -63,10 +63,13 @@ impl Cli {
     /// Runs the command.
     pub fn run(self) -> ExitCode {
         match self.command {
-            Command::Run(RunArgs { config }) => match load(config.as_deref()) {
-                Ok(blueprint) => report(crate::run::run(blueprint, &Source::new(config.as_deref()))),
-                Err(code) => code,
-            },
+            Command::Run(RunArgs { config }) => {
+                let source = Source::new(config.as_deref());
+                match draw(&source) {
+                    Ok(blueprint) => report(crate::run::run(blueprint, &source)),
+                    Err(code) => code,
+                }
+            }
             Command::Check { file } => match load(Some(&file)) {
                 Ok(blueprint) => {
                     for warning in blueprint.unknown_abandoned() {
@@ -112,7 +115,10 @@ fn report(outcome: anyhow::Result<ExitCode>) -> ExitCode {
 
 /// Reads and checks a file; its faults have been printed when this fails.
 fn load(file: Option<&Path>) -> Result<Blueprint, ExitCode> {
-    let source = Source::new(file);
+    draw(&Source::new(file))
+}
+
+fn draw(source: &Source) -> Result<Blueprint, ExitCode> {
     source.draw().map_err(|faults| {
         for fault in &faults {
             complain(fault);

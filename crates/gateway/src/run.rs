@@ -136,7 +136,6 @@ async fn until_end(graph: &mut Graph, source: &Source, signals: &mut Signals) ->
             _ = signals.terminate.recv() => return "SIGTERM",
             _ = signals.interrupt.recv() => return "SIGINT",
             _ = signals.hangup.recv() => {
-                watch.renew();
                 reload(graph, source, "SIGHUP");
                 graph.started.look(Look::AtOnce);
             }

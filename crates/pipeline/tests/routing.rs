@@ -200,15 +200,79 @@ fn globs_regular_expressions_and_existence() {
         (r#"{"field":"v","regex":"^err(or)?$"}"#, r#"{"v":"errors"}"#, false),
         (r#"{"field":"v","exists":true}"#, r#"{"v":false}"#, true),
         (r#"{"field":"v","exists":true}"#, r#"{"v":null}"#, false),
+        (r#"{"field":"v","exists":true}"#, r#"{"v":""}"#, true),
+        (r#"{"field":"v","equals":""}"#, r#"{"v":""}"#, true),
+        (r#"{"field":"v.w","equals":1}"#, r#"{"v.w":null,"v":{"w":1}}"#, true),
         (r#"{"field":"v","exists":false}"#, r#"{"w":1}"#, true),
         (r#"{"not":{"field":"v","equals":"a"}}"#, r#"{"w":1}"#, true),
         (r#"{"any":[{"field":"v","equals":1},{"field":"w","equals":1}]}"#, r#"{"w":1}"#, true),
         (r#"{"all":[{"field":"v","equals":1},{"field":"w","equals":1}]}"#, r#"{"w":1}"#, false),
-        (r#"{"field":"level","equals":"ERROR"}"#, r#"{"level":null,"levelname":"ERROR"}"#, true),
-        (r#"{"field":"level","equals":"ERROR"}"#, r#"{"level":"INFO","levelname":"ERROR"}"#, false),
     ];
     for (condition, line, expected) in cases {
         assert_eq!(json_holds(condition, line), expected, "{condition} {line}");
+    }
+}
+
+/// One document after the other, and the `level` that it is stored with (`docs/document-model.md`).
+#[test]
+fn the_level_of_a_route_is_that_of_the_document() {
+    let documents = [
+        (r#"{"level":"ERROR"}"#, Some("ERROR")),
+        (r#"{"level":"INFO","levelname":"ERROR"}"#, Some("INFO")),
+        (r#"{"level":null,"levelname":"ERROR"}"#, Some("ERROR")),
+        (r#"{"levelname":"ERROR","level":""}"#, Some("ERROR")),
+        (r#"{"levelno":40}"#, Some("ERROR")),
+        (r#"{"level":null,"levelno":40}"#, Some("ERROR")),
+        (r#"{"levelno":40,"loglevel":"INFO"}"#, Some("INFO")),
+        (r#"{"levelno":41}"#, None),
+        (r#"{"levelname":5,"loglevel":"ERROR"}"#, Some("ERROR")),
+        (r#"{"levelname":"","log.level":"ERROR"}"#, Some("ERROR")),
+        (r#"{"log.level":"ERROR","log":{"level":"INFO"}}"#, Some("ERROR")),
+        (r#"{"log.level":7,"log":{"level":"ERROR"},"loglevel":"INFO"}"#, Some("ERROR")),
+        (r#"{"log":{"level":null},"levelno":10}"#, Some("DEBUG")),
+        (r#"{"level":"","levelno":41}"#, Some("")),
+        (r#"{"level":null}"#, None),
+    ];
+    for (document, level) in documents {
+        let is = |wanted: &str| json_holds(&format!(r#"{{"field":"level","equals":"{wanted}"}}"#), document);
+        let found: Vec<&str> =
+            ["ERROR", "INFO", "DEBUG", ""].into_iter().filter(|wanted| is(wanted)).collect();
+        assert_eq!(found, level.into_iter().collect::<Vec<_>>(), "{document}");
+        let exists = json_holds(r#"{"field":"level","exists":true}"#, document);
+        assert_eq!(exists, level.is_some(), "{document}");
+    }
+    assert!(!json_holds(r#"{"field":"level","exists":false}"#, r#"{"level":5,"levelname":"x"}"#));
+    assert!(json_holds(r#"{"field":"level","equals":5}"#, r#"{"levelname":"x","level":5}"#));
+}
+
+#[test]
+fn whole_numbers_are_compared_in_all_their_digits() {
+    let cases = [
+        ("equals", "9007199254740993", "9007199254740993", true),
+        ("equals", "9007199254740993", "9007199254740992", false),
+        ("equals", "9007199254740992.0", "9007199254740993", false),
+        ("equals", "9223372036854775807", "9223372036854775808", false),
+        ("greater_than", "9007199254740992", "9007199254740993", true),
+        ("greater_than", "9007199254740993", "9007199254740993", false),
+        ("at_least", "9007199254740993", "9007199254740992", false),
+        ("at_most", "9007199254740992", "9007199254740993", false),
+        ("less_than", "9007199254740993", "9007199254740992", true),
+        ("greater_than", "9223372036854775807", "9223372036854775808", true),
+        ("less_than", "-9223372036854775808", "-1e19", true),
+        ("less_than", "1.5", "1", true),
+        ("greater_than", "-1.5", "-1", true),
+        ("less_than", "-1", "-1.5", true),
+        ("at_least", "2", "1.5", false),
+        ("equals", "0", "-0", true),
+    ];
+    for (test, wanted, number, expected) in cases {
+        let condition = format!(r#"{{"field":"v","{test}":{wanted}}}"#);
+        assert_eq!(json_holds(&condition, &format!(r#"{{"v":{number}}}"#)), expected, "{condition} {number}");
+        let Ok(whole) = number.parse() else { continue };
+        let record = record(vec![attribute("v", Value::IntValue(whole))]);
+        let request = request(vec![], InstrumentationScope::default(), vec![record]);
+        let routes = otlp_routes(&plan(&[&condition], Mode::FirstMatch), &request);
+        assert_eq!(routes == [[0]], expected, "{condition} {number} over OTLP");
     }
 }
 

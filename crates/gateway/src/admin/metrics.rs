@@ -79,7 +79,7 @@ impl Exporter {
             self.process();
             self.pressure();
         });
-        typed(self.handle.render())
+        help::with_types(self.handle.render())
     }
 
     fn doors(&self) {
@@ -253,18 +253,6 @@ impl Exporter {
         let memory = if is_held_up { 0.0 } else { budget.used() as f64 / budget.limit() as f64 };
         gauge!("forebay_pressure").set(self.looks.busy().max(memory).min(1.0));
     }
-}
-
-/// Counters of seconds. The recorder counts in whole numbers, so it keeps them as gauges.
-const COUNTERS_OF_SECONDS: [&str; 2] =
-    ["forebay_journal_sync_seconds_total", "forebay_process_cpu_seconds_total"];
-
-/// The page with the types that its metrics have.
-fn typed(mut page: String) -> String {
-    for name in COUNTERS_OF_SECONDS {
-        page = page.replacen(&format!("# TYPE {name} gauge\n"), &format!("# TYPE {name} counter\n"), 1);
-    }
-    page
 }
 
 fn handshakes(receiver: &'static str, tls: &Tls) {

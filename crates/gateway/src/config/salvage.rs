@@ -12,7 +12,7 @@ use super::locate::Locator;
 /// Settings that a type's own `Deserialize` may refuse before the rest is given up.
 const MAX_REFUSALS: usize = 100;
 
-/// What takes the place of a setting that is taken out; `None` leaves its default there.
+/// What takes the place of a setting that is taken out or missing; `None` leaves its default there.
 pub type StandIn = fn(path: &str) -> Option<Value>;
 
 /// Builds the value without the settings in `faults`, and adds a fault for each further one that its type refuses.
@@ -55,32 +55,48 @@ fn is_within(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(within)
 }
 
-/// Takes out the setting at `path`. An item takes its whole list with it, since the others would change their numbers.
-/// Says whether there was something to take.
+/// Takes out the setting at `path`, which may be one that is missing, and puts in what stands for it. An item for which nothing stands takes
+/// its whole list with it, since the others would change their numbers. Says whether that changed anything.
 fn take_out(json: &mut Value, path: &str, stand_in: StandIn) -> bool {
-    let Some((members, key)) = setting(json, path) else { return false };
-    match stand_in(path) {
-        Some(other) if members.get(&key) != Some(&other) => members.insert(key, other).is_some(),
-        _ => members.remove(&key).is_some(),
+    match (place(json, path), stand_in(path)) {
+        (Some(Place::Member(members, key)), Some(other)) if members.get(&key) != Some(&other) => {
+            members.insert(key, other);
+            return true;
+        }
+        (Some(Place::Item(item)), Some(other)) if *item != other => {
+            *item = other;
+            return true;
+        }
+        (Some(Place::Member(members, key)), _) => return members.remove(&key).is_some(),
+        (Some(Place::Item(_)), _) => {}
+        (None, _) => return false,
     }
+    path.rsplit_once('[').is_some_and(|(list, _)| take_out(json, list, stand_in))
 }
 
-/// The innermost named setting on the way to `path`, by the mapping that holds it.
-fn setting<'j>(json: &'j mut Value, path: &str) -> Option<(&'j mut Map<String, Value>, String)> {
+/// Where a setting is, or would be.
+enum Place<'j> {
+    Member(&'j mut Map<String, Value>, String),
+    Item(&'j mut Value),
+}
+
+fn place<'j>(json: &'j mut Value, path: &str) -> Option<Place<'j>> {
     match json {
         Value::Array(items) => {
             let (index, rest) = path.strip_prefix('[')?.split_once(']')?;
-            setting(items.get_mut(index.parse::<usize>().ok()?)?, rest.strip_prefix('.')?)
+            let item = items.get_mut(index.parse::<usize>().ok()?)?;
+            if rest.is_empty() { Some(Place::Item(item)) } else { place(item, rest.strip_prefix('.')?) }
         }
         Value::Object(members) => {
             let on_the_way = members.keys().filter(|key| is_within(path, key.as_str()));
-            let key = on_the_way.max_by_key(|key| key.len())?.clone();
+            let Some(key) = on_the_way.max_by_key(|key| key.len()).cloned() else {
+                return (!path.contains(['.', '['])).then(|| Place::Member(members, path.to_owned()));
+            };
             let rest = &path[key.len()..];
-            let ends_here = rest.is_empty() || (rest.starts_with('[') && rest.ends_with(']'));
-            if ends_here {
-                return Some((members, key));
+            if rest.is_empty() {
+                return Some(Place::Member(members, key));
             }
-            setting(members.get_mut(&key)?, rest.strip_prefix('.').unwrap_or(rest))
+            place(members.get_mut(&key)?, rest.strip_prefix('.').unwrap_or(rest))
         }
         _ => None,
     }

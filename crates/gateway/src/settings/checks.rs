@@ -3,8 +3,6 @@
 use super::Settings;
 use forebay_pipeline::body::OnRefused;
 use forebay_pipeline::journal::JournalConfig;
-use forebay_sinks::SinkConfig;
-use std::net::SocketAddr;
 
 /// Less memory than this (bytes) would refuse ordinary requests.
 const LEAST_MEMORY: u64 = 1 << 20;
@@ -25,31 +23,9 @@ impl Settings {
             faults.push(("reload.interval".to_owned(), "must be at least 100ms".to_owned()));
         }
         faults.extend(self.durability_faults());
-        let listeners = self.listeners();
-        for (i, (path, address)) in listeners.iter().enumerate() {
-            if let Some((other, _)) =
-                listeners[..i].iter().find(|(_, earlier)| earlier == address && address.port() != 0)
-            {
-                faults.push((path.clone(), format!("`{other}` listens on {address} already")));
-            }
-        }
-        let journal = self.journal.as_ref().map(|journal| journal.path.as_path());
-        if journal == Some(&self.dead_letters.path) {
-            faults.push(("journal.path".to_owned(), "the dead letters are kept there".to_owned()));
-        }
-        let mut folders: Vec<&std::path::Path> = Vec::new();
-        for (name, sink) in &self.sinks {
-            if let SinkConfig::File(file) = sink {
-                let taken = match file.path.as_path() {
-                    path if path == self.dead_letters.path => Some("the dead letters are kept there"),
-                    path if journal == Some(path) => Some("the journal is kept there"),
-                    path if folders.contains(&path) => Some("another file sink writes there already"),
-                    _ => None,
-                };
-                faults.extend(taken.map(|why| (format!("sinks.{name}.path"), why.to_owned())));
-                folders.push(&file.path);
-            }
-        }
+        faults.extend(self.address_faults());
+        faults.extend(self.folder_faults());
+        faults.extend(self.template_faults());
         faults
     }
 
@@ -113,11 +89,5 @@ impl Settings {
             ("runtime", value(serde_json::to_value(&self.runtime))),
             ("log", value(serde_json::to_value(&self.log))),
         ]
-    }
-
-    fn listeners(&self) -> Vec<(String, SocketAddr)> {
-        let ports = self.receivers.ports().into_iter();
-        let receivers = ports.map(|port| (format!("receivers.{}.listen", port.path), port.listen));
-        receivers.chain([("admin.listen".to_owned(), self.admin.listen)]).collect()
     }
 }

@@ -1,6 +1,9 @@
 //! What can be configured: the file as a whole. Each component's settings live beside the component.
 
 mod checks;
+mod places;
+#[cfg(test)]
+mod tests;
 
 use crate::receivers::Receivers;
 use forebay_pipeline::Signal;
@@ -14,6 +17,7 @@ use forebay_pipeline::wire::Limits;
 use forebay_sinks::SinkConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -234,10 +238,22 @@ impl Settings {
     }
 }
 
-/// A sink that cannot be read is still a sink: routes that name it are not at fault.
+/// What stands for settings that cannot be read, so that the others are checked nevertheless: a sink is still a sink, and not at fault where a
+/// route names it; and a route without a name is still a route.
 pub fn stand_in(path: &str) -> Option<serde_json::Value> {
-    let name = path.strip_prefix("sinks.")?;
-    (!name.contains(['.', '['])).then(|| serde_json::json!({ "type": "blackhole" }))
+    if let Some(name) = path.strip_prefix("sinks.") {
+        return (!name.contains(['.', '['])).then(|| json!({ "type": "blackhole" }));
+    }
+    let (_, part) = path.strip_prefix("routes[")?.split_once(']')?;
+    let is_sink = || part.starts_with(".to[") || part.starts_with(".best_effort[");
+    match part {
+        "" => Some(json!({ "name": path, "to": [], "index": "any" })),
+        // The path is a name that no other route has.
+        ".name" => Some(json!(path)),
+        ".to" => Some(json!([])),
+        ".index" => Some(json!("any")),
+        _ => is_sink().then(|| json!("")),
+    }
 }
 
 /// The indices: persona, security, ethics, all other logs, traces and metrics.
@@ -264,93 +280,4 @@ fn shipped_routes(sink: &str) -> Vec<RouteConfig> {
         route("traces", Signal::Traces, None),
         route("metrics", Signal::Metrics, None),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::config::{self, Fault, Loaded, ProcessEnvironment};
-    use crate::graph::Blueprint;
-
-    fn draw(text: &str) -> Result<Blueprint, Vec<Fault>> {
-        config::load(text, &ProcessEnvironment, stand_in, |Loaded { value, locator }| {
-            Blueprint::draw(value, &locator)
-        })
-    }
-
-    #[test]
-    fn every_construct_of_the_schema_can_be_checked_and_described() {
-        let schema = config::schema_of::<Settings>();
-        assert_eq!(config::unsupported(&schema), Vec::<String>::new());
-        assert!(config::reference_markdown(&schema).unwrap().contains("max_event_age"));
-    }
-
-    #[test]
-    fn an_empty_file_is_a_working_default() {
-        draw("").unwrap();
-    }
-
-    #[test]
-    fn settings_that_contradict_each_other_are_faults() {
-        let text = "receivers: {otlp: {grpc: {listen: '127.0.0.1:9600'}}}\nlimits: {memory: 0}\n\
-            sinks: {a: {type: file, path: x}, b: {type: file, path: x}, c: {type: file, path: y}}\n\
-            dead_letters: {path: y}\njournal: {path: x}\n";
-        let shared = "dead_letters: {path: y}\njournal: {path: y}\n";
-        assert_eq!(draw(shared).unwrap_err()[0].path, "journal.path");
-        let faults = draw(text).unwrap_err();
-        let places: Vec<(usize, &str)> =
-            faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
-        assert_eq!(
-            places,
-            [
-                (1, "admin.listen"),
-                (2, "limits.memory"),
-                (3, "sinks.a.path"),
-                (3, "sinks.b.path"),
-                (3, "sinks.c.path")
-            ]
-        );
-    }
-
-    #[test]
-    fn faults_between_components_are_found_all_at_once() {
-        let text = "sinks: {es: {type: blackhole, delivery: {batch: {max_bytes: 0}}}}\nroutes: [{name: a, to: [ess], index: A}]\n";
-        let faults = draw(text).unwrap_err();
-        let places: Vec<(usize, &str)> =
-            faults.iter().map(|fault| (fault.line, fault.path.as_str())).collect();
-        assert_eq!(
-            places,
-            [(1, "sinks.es.delivery.batch.max_bytes"), (2, "routes[0].to[0]"), (2, "routes[0].index")]
-        );
-        assert_eq!(faults[1].hint.as_deref(), Some("did you mean `es`?"));
-    }
-
-    #[test]
-    fn faults_in_form_do_not_hide_faults_in_sense() {
-        let text = "\
-receivers: {json: {listen: nowhere, timezone: Mars/Olympus}}
-sinks:
-  es: {type: elasticsearch, timeout: 5, endpoints: [\"ftp://a\"]}
-  odd: {type: filee}
-routes:
-  - {name: a, to: [ess, odd], index: a}
-  - {name: b, to: [es], index: B, colour: red}
-";
-        let faults: Vec<String> = draw(text).unwrap_err().iter().map(ToString::to_string).collect();
-        let expected = [
-            "1:28: receivers.json.listen: ",
-            "1:47: receivers.json.timezone: ",
-            "3:38: sinks.es.timeout: ",
-            "3:53: sinks.es.endpoints[0]: ",
-            "4:15: sinks.odd.type: ",
-            "6:20: routes[0].to[0]: ",
-            "7:32: routes[1].index: ",
-            "7:35: routes[1].colour: ",
-        ];
-        assert_eq!(faults.len(), expected.len(), "{faults:#?}");
-        for (fault, start) in faults.iter().zip(expected) {
-            assert!(fault.starts_with(start), "{fault} is not {start}");
-        }
-    }
 }

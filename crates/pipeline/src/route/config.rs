@@ -4,6 +4,7 @@ use crate::Signal;
 use crate::body::OnRefused;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 
 /// Whether a record takes the first route that matches, or every one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -57,7 +58,8 @@ fn is_logs(signals: &[Signal]) -> bool {
 /// A condition: on one field, or made of other conditions (exactly one of `field`, `all`, `any`, `not`).
 ///
 /// Several tests in one condition on a field must all hold, so that a range can be written. A field is named as it stands in the document:
-/// `component`, `http.method` (also nested), `resource.service.name`, `scope.name`, `severity_number`.
+/// `component`, `http.method` (also nested), `resource.service.name`, `scope.name`, `severity_number`. Whole numbers of 64 bits are
+/// compared in all their digits, other numbers as doubles.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct When {
@@ -81,16 +83,16 @@ pub struct When {
     pub exists: Option<bool>,
     /// The field is a number above this.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub greater_than: Option<f64>,
+    pub greater_than: Option<Number>,
     /// The field is a number not below this.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub at_least: Option<f64>,
+    pub at_least: Option<Number>,
     /// The field is a number below this.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub less_than: Option<f64>,
+    pub less_than: Option<Number>,
     /// The field is a number not above this.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub at_most: Option<f64>,
+    pub at_most: Option<Number>,
     /// Upper and lower case are the same in `equals`, `one_of`, `glob` and `regex` of this condition. Default: false.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ignore_case: bool,

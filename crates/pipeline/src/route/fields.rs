@@ -5,6 +5,8 @@
 
 use crate::Signal;
 use crate::document::is_taken;
+use crate::record::Value;
+use crate::wire::LevelName;
 use std::collections::HashMap;
 
 /// Keys to watch for in one place.
@@ -24,6 +26,43 @@ pub(super) struct Watched {
     pub rest: Vec<Box<str>>,
     /// Of two keys that fill the same slot the higher rank wins, of equals the later one.
     pub rank: u32,
+    pub takes: Takes,
+}
+
+/// Which values of a key count for its slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Takes {
+    Any,
+    /// What is neither null nor empty.
+    Something,
+    /// Text that is not empty.
+    Text,
+    /// One of Python's level numbers, for its name.
+    LevelNumber,
+}
+
+impl Takes {
+    /// What the slot gets of `value`; `None` where the key counts as absent.
+    pub(super) fn of(self, value: Value<'_>) -> Option<Value<'_>> {
+        let is_empty = matches!(value, Value::Str(text) if text.is_empty());
+        match (self, value) {
+            (Self::Any, value) => Some(value),
+            (Self::Something, value) => (!is_empty && !matches!(value, Value::Null)).then_some(value),
+            (Self::Text, Value::Str(_) | Value::Escaped(_)) => (!is_empty).then_some(value),
+            (Self::LevelNumber, Value::Int(number)) => name_of(number),
+            (Self::LevelNumber, Value::Number(digits)) => level_name(digits),
+            (Self::LevelNumber, Value::Str(text)) => level_name(text.as_str()),
+            (Self::Text | Self::LevelNumber, _) => None,
+        }
+    }
+}
+
+fn name_of<'b>(number: i64) -> Option<Value<'b>> {
+    LevelName::of_number(number).map(|name| Value::Str(name.as_str().into()))
+}
+
+fn level_name<'b>(digits: &str) -> Option<Value<'b>> {
+    name_of(digits.parse().ok()?)
 }
 
 impl KeySet {
@@ -51,9 +90,13 @@ impl KeySet {
     }
 
     fn add(&mut self, key: &str, slot: usize, rest: &str, rank: u32) {
+        self.add_if(key, slot, rest, rank, Takes::Any);
+    }
+
+    fn add_if(&mut self, key: &str, slot: usize, rest: &str, rank: u32, takes: Takes) {
         let rest = if rest.is_empty() { Vec::new() } else { vec![rest.into()] };
         self.lengths |= 1 << key.len().min(63);
-        self.keys.push(Watched { key: key.into(), slot, rest, rank });
+        self.keys.push(Watched { key: key.into(), slot, rest, rank, takes });
     }
 }
 
@@ -104,8 +147,17 @@ pub(super) struct Places {
 /// A record's own value outranks one that its resource lends it.
 const OWN: u32 = 1 << 16;
 const PROMOTED: u32 = 1;
-/// The sources of a JSON document's `level`, the first wins.
-const JSON_LEVELS: [&str; 4] = ["level", "levelname", "log.level", "loglevel"];
+/// The sources of a JSON document's `level`, the first wins: a key, the path inside its value, and the values that count. An empty
+/// `level` stays in the document where nothing takes its place.
+const JSON_LEVELS: [(&str, &str, Takes); 7] = [
+    ("level", "", Takes::Something),
+    ("levelname", "", Takes::Text),
+    ("log.level", "", Takes::Text),
+    ("log", "level", Takes::Text),
+    ("loglevel", "", Takes::Text),
+    ("levelno", "", Takes::LevelNumber),
+    ("level", "", Takes::Any),
+];
 
 impl FieldTable {
     pub(super) fn new(promote: &[String]) -> Self {
@@ -146,10 +198,9 @@ impl FieldTable {
 impl Places {
     fn watch_json(&mut self, field: &str, slot: usize) {
         if field == "level" {
-            for (i, source) in JSON_LEVELS.iter().enumerate() {
-                self.json.add(source, slot, "", OWN - i as u32);
+            for (i, (key, rest, takes)) in JSON_LEVELS.into_iter().enumerate() {
+                self.json.add_if(key, slot, rest, OWN - i as u32, takes);
             }
-            self.json.add("log", slot, "level", OWN - 2);
         } else {
             self.json.watch(field, slot, OWN);
         }

@@ -78,18 +78,16 @@ impl<'p, 'b> Matcher<'p, 'b> {
 
     /// One top-level member of a JSON record.
     pub fn json_member(&mut self, key: Key<'b>, value: Value<'b>) {
-        let is_empty = match value {
-            Value::Null => true,
-            Value::Str(text) => text.is_empty(),
-            _ => false,
-        };
+        // Null counts as absent, so that it does not hide the same field written another way.
+        if matches!(value, Value::Null) {
+            return;
+        }
         let key = match key {
             Key::Plain(key) => std::borrow::Cow::Borrowed(key.as_str()),
             Key::Escaped(inside) => crate::wire::json::unescape(inside),
         };
         let places = self.fields;
-        // Null and empty count as absent, so that `"level": null` does not hide `levelname`.
-        for watched in places.json.matches(key.as_bytes()).filter(|_| !is_empty) {
+        for watched in places.json.matches(key.as_bytes()) {
             self.touched |= fill(&mut self.record, watched, value);
         }
     }
@@ -269,7 +267,9 @@ fn number<'b>(count: u32) -> Option<Value<'b>> {
 
 /// Puts the value (or what lies under the rest of the path inside it) into its slot, unless a better one is there.
 fn fill<'b>(slots: &mut [Slot<'b>], watched: &Watched, value: Value<'b>) -> bool {
-    let Some(value) = descend(value, &watched.rest) else { return false };
+    let Some(value) = descend(value, &watched.rest).and_then(|value| watched.takes.of(value)) else {
+        return false;
+    };
     let slot = &mut slots[watched.slot];
     if watched.rank < slot.rank {
         return false;

@@ -5,6 +5,7 @@ mod fields;
 mod matcher;
 mod plan;
 mod predicate;
+mod quantity;
 mod template;
 
 pub use config::{Mode, RouteConfig, Scalar, When};

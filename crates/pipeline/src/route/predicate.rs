@@ -2,8 +2,10 @@
 
 use super::config::{Scalar, When};
 use super::fields::FieldTable;
+use super::quantity::Quantity;
 use crate::record::Value;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// A compiled condition.
 #[derive(Debug)]
@@ -20,8 +22,8 @@ pub(super) enum Test {
     OneOf { values: Vec<Scalar>, ignore_case: bool },
     Matches(regex::Regex),
     Exists(bool),
-    Above { bound: f64, or_equal: bool },
-    Below { bound: f64, or_equal: bool },
+    Above { bound: Quantity, or_equal: bool },
+    Below { bound: Quantity, or_equal: bool },
 }
 
 /// A fault found while compiling: the path below the condition, and what is wrong.
@@ -104,11 +106,12 @@ fn compile_tests(when: &When, path: &str, faults: &mut Vec<Fault>) -> Vec<Test> 
     if let Some(regex) = &when.regex {
         pattern("regex", Ok(regex.clone()));
     }
+    let bound = |given: &Option<serde_json::Number>| given.as_ref().and_then(Quantity::of_number);
     tests.extend(when.exists.map(Test::Exists));
-    tests.extend(when.greater_than.map(|bound| Test::Above { bound, or_equal: false }));
-    tests.extend(when.at_least.map(|bound| Test::Above { bound, or_equal: true }));
-    tests.extend(when.less_than.map(|bound| Test::Below { bound, or_equal: false }));
-    tests.extend(when.at_most.map(|bound| Test::Below { bound, or_equal: true }));
+    tests.extend(bound(&when.greater_than).map(|bound| Test::Above { bound, or_equal: false }));
+    tests.extend(bound(&when.at_least).map(|bound| Test::Above { bound, or_equal: true }));
+    tests.extend(bound(&when.less_than).map(|bound| Test::Below { bound, or_equal: false }));
+    tests.extend(bound(&when.at_most).map(|bound| Test::Below { bound, or_equal: true }));
     if tests.is_empty() && faults.len() == found_before {
         let names = "`equals`, `one_of`, `glob`, `regex`, `exists`, `greater_than`, `at_least`, `less_than`, `at_most`";
         faults.push((path.to_owned(), format!("tests nothing: add one of {names}")));
@@ -132,14 +135,16 @@ impl Test {
             }
             Self::Matches(regex) => text_of(value).is_some_and(|text| regex.is_match(&text)),
             Self::Exists(wanted) => *wanted,
-            Self::Above { bound, or_equal } => {
-                number_of(value).is_some_and(|number| number > *bound || *or_equal && number == *bound)
-            }
-            Self::Below { bound, or_equal } => {
-                number_of(value).is_some_and(|number| number < *bound || *or_equal && number == *bound)
-            }
+            Self::Above { bound, or_equal } => is_beyond(value, *bound, Ordering::Greater, *or_equal),
+            Self::Below { bound, or_equal } => is_beyond(value, *bound, Ordering::Less, *or_equal),
         }
     }
+}
+
+/// Whether the value is a number on this side of the bound, or on it.
+fn is_beyond(value: Value<'_>, bound: Quantity, side: Ordering, or_equal: bool) -> bool {
+    let order = Quantity::of(value).and_then(|number| number.compare(bound));
+    order.is_some_and(|order| order == side || or_equal && order.is_eq())
 }
 
 /// The point of the regex crate's message, which draws the pattern with a marker under it: a fault is one line.
@@ -152,13 +157,8 @@ fn in_one_line(error: &regex::Error) -> String {
 fn equals(wanted: &Scalar, value: Value<'_>, ignore_case: bool) -> bool {
     match wanted {
         Scalar::Bool(wanted) => matches!(value, Value::Bool(is) if is == *wanted),
-        Scalar::Integer(wanted) => match value {
-            Value::Int(is) => is == *wanted,
-            Value::Unsigned(_) => false,
-            Value::Number(digits) if digits.parse() == Ok(*wanted) => true,
-            other => number_of(other) == Some(*wanted as f64),
-        },
-        Scalar::Number(wanted) => number_of(value) == Some(*wanted),
+        Scalar::Integer(wanted) => is_number(value, Quantity::Whole(*wanted)),
+        Scalar::Number(wanted) => is_number(value, Quantity::Double(*wanted)),
         Scalar::Text(wanted) => text_of(value)
             .is_some_and(|text| text == wanted.as_str() || ignore_case && same_letters(&text, wanted)),
     }
@@ -172,14 +172,8 @@ fn same_letters(one: &str, other: &str) -> bool {
     }
 }
 
-fn number_of(value: Value<'_>) -> Option<f64> {
-    match value {
-        Value::Int(number) => Some(number as f64),
-        Value::Unsigned(number) => Some(number as f64),
-        Value::Double(number) => Some(number),
-        Value::Number(digits) => digits.parse().ok(),
-        _ => None,
-    }
+fn is_number(value: Value<'_>, wanted: Quantity) -> bool {
+    Quantity::of(value).and_then(|number| number.compare(wanted)) == Some(Ordering::Equal)
 }
 
 /// Text as it reads. Bytes read as lower-case hex: the only bytes that a field can name are trace and span ids.

@@ -164,10 +164,23 @@ impl Default for Template {
 }
 
 impl Config {
+    /// Whether this sink and another install different templates of one name on one cluster, as far as their endpoints tell.
+    pub fn overwrites_template(&self, other: &Self) -> bool {
+        let (own, others) = (&self.template, &other.template);
+        let both = own.install && others.install && own.name == others.name;
+        let urls = |config: &Self| -> Vec<Url> {
+            config.endpoints.iter().filter_map(|endpoint| Url::parse(endpoint).ok()).collect()
+        };
+        both && own != others && urls(self).iter().any(|url| urls(other).contains(url))
+    }
+
     pub(crate) fn build(&self, name: &str, context: &BuildContext) -> Result<Arc<dyn Sink>, Vec<Fault>> {
         let mut faults = Vec::new();
         if self.timeout.0.is_zero() {
             faults.push(Fault::new("timeout", "must be longer than 0s"));
+        }
+        if self.op_type == OpType::Index && self.writes_to_data_streams() {
+            faults.push(Fault::new("op_type", "data streams take only `create`"));
         }
         self.check_template(&mut faults);
         let credentials = self.credentials(&mut faults);
@@ -191,6 +204,10 @@ impl Config {
             template: Template::clone(&self.template),
             payloads: Arc::new(AtomicU64::new(1)),
         }))
+    }
+
+    fn writes_to_data_streams(&self) -> bool {
+        self.require_data_stream || self.template.install && self.template.data_stream
     }
 
     fn check_template(&self, faults: &mut Vec<Fault>) {
