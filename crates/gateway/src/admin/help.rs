@@ -39,6 +39,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("forebay_delivery_burial_failures_total", "Attempts to keep dead letters that failed."),
     ("forebay_dead_letters_total", "Records kept in the dead letters."),
     ("forebay_events_outside_window_total", "Events whose time was too far off to choose their destination."),
+    (
+        "forebay_unanswered_connections_total",
+        "Connections closed without an answer because the memory for connections was full.",
+    ),
     ("forebay_log_lost_lines_total", "Lines of the log that could not be written or that nobody read."),
     ("forebay_task_panics_total", "Tasks that panicked."),
     ("forebay_task_restarts_total", "Tasks that were started again after a panic."),

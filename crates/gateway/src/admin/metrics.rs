@@ -227,6 +227,7 @@ impl Exporter {
         let (used, limit) = self.overhead.used_and_limit();
         gauge!("forebay_connection_memory_bytes").set(limit as f64);
         gauge!("forebay_connection_memory_used_bytes").set(used as f64);
+        counter!("forebay_unanswered_connections_total").absolute(self.overhead.unanswered());
         counter!("forebay_events_outside_window_total").absolute(self.ledger.outside_window().load(Relaxed));
         let reloads = &self.reloads;
         counter!("forebay_config_reloads_total", "result" => "done").absolute(reloads.done.load(Relaxed));
