@@ -43,6 +43,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "forebay_syslog_unparsed_messages_total",
         "Messages of syslog in no known form, which were kept whole as their text.",
     ),
+    (
+        "forebay_unanswered_connections_total",
+        "Connections closed without an answer because the memory for connections was full.",
+    ),
     ("forebay_log_lost_lines_total", "Lines of the log that could not be written or that nobody read."),
     ("forebay_task_panics_total", "Tasks that panicked."),
     ("forebay_task_restarts_total", "Tasks that were started again after a panic."),

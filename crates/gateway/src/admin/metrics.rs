@@ -228,6 +228,7 @@ impl Exporter {
         let (used, limit) = self.overhead.used_and_limit();
         gauge!("forebay_connection_memory_bytes").set(limit as f64);
         gauge!("forebay_connection_memory_used_bytes").set(used as f64);
+        counter!("forebay_unanswered_connections_total").absolute(self.overhead.unanswered());
         counter!("forebay_events_outside_window_total").absolute(self.ledger.outside_window().load(Relaxed));
         counter!("forebay_syslog_unparsed_messages_total").absolute(self.ledger.unparsed().load(Relaxed));
         let reloads = &self.reloads;

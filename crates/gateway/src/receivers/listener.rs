@@ -270,7 +270,10 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
         match tls {
             None => Some(Connection::plain(stream, spoken, idle)),
             Some(tls) => {
-                let lease = server.overhead().other(TLS_BYTES).ok()?;
+                let Ok(lease) = server.overhead().other(TLS_BYTES) else {
+                    server.overhead().let_go();
+                    return None;
+                };
                 // Boxed: it is large, and connections without TLS are to stay small.
                 Box::pin(tls.accept(stream, first, idle, lease, speaks_first)).await
             }

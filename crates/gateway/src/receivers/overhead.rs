@@ -1,8 +1,10 @@
 //! What connections take beside the payloads that come over them: tasks, read buffers, receive windows. All of it is under one budget, so
 //! that thousands of connections take no more memory than a few: where room is short they get less, and at the end none.
 
+use crate::rate_limit::RateLimited;
 use forebay_pipeline::budget::{Budget, Exhausted, Lease};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -28,7 +30,7 @@ const NARROW_WINDOW: u32 = (1 << 16) - 1;
 const WIDE_SHARE: usize = 2;
 
 /// Connections that are told that there is no room for them: at most so many at once, and at most this part of the budget is kept for them. The others
-/// wait for their turn; after so long they are closed without a word.
+/// wait for their turn; after so long they are closed without a word, which is counted and told in the log.
 const MAX_TURNED_AWAY: usize = 8;
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 const TURNED_AWAY_SHARE: usize = 16;
@@ -38,6 +40,8 @@ const TURNED_AWAY_SHARE: usize = 16;
 pub struct Overhead {
     budget: Arc<Budget>,
     turning_away: Semaphore,
+    unanswered: AtomicU64,
+    lines: RateLimited,
     /// For those that are turned away.
     _reserve: Option<Lease>,
 }
@@ -91,7 +95,13 @@ impl Overhead {
         let each = Width::NARROW.bytes(Spoken::Http2);
         let turned_away = (budget.limit() / TURNED_AWAY_SHARE / each).min(MAX_TURNED_AWAY);
         let reserve = budget.lease(turned_away * each).ok();
-        Arc::new(Self { budget, turning_away: Semaphore::new(turned_away), _reserve: reserve })
+        Arc::new(Self {
+            budget,
+            turning_away: Semaphore::new(turned_away),
+            unanswered: AtomicU64::new(0),
+            lines: RateLimited::default(),
+            _reserve: reserve,
+        })
     }
 
     /// For a connection that has said nothing yet.
@@ -126,7 +136,30 @@ impl Overhead {
 
     /// For a narrow connection that is told that there is no room for it. It waits for its turn, which takes no more than a silent one.
     pub async fn turn_away(&self) -> Option<SemaphorePermit<'_>> {
-        timeout(TURN_WITHIN, self.turning_away.acquire()).await.ok()?.ok()
+        let turn = timeout(TURN_WITHIN, self.turning_away.acquire()).await.ok().and_then(Result::ok);
+        if turn.is_none() {
+            self.let_go();
+        }
+        turn
+    }
+
+    /// A connection is closed without an answer, because there is not even room to say so.
+    pub fn let_go(&self) {
+        self.unanswered.fetch_add(1, Relaxed);
+        if let Some(suppressed) = self.lines.permit() {
+            let (used, limit) = self.used_and_limit();
+            tracing::warn!(
+                used,
+                limit,
+                suppressed,
+                "no memory for a connection: it is closed without an answer"
+            );
+        }
+    }
+
+    /// Connections that were closed without an answer because there was no room for them.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered.load(Relaxed)
     }
 
     /// For one more call on an HTTP/2 connection.
@@ -168,6 +201,22 @@ mod tests {
         drop(held);
         assert_eq!(budget.used(), at_rest);
         assert_eq!(overhead.turning_away.available_permits(), MAX_TURNED_AWAY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_closed_without_an_answer_is_counted() {
+        let overhead = Overhead::new(Budget::new(16 << 20));
+        let first = overhead.turn_away().await.unwrap();
+        let mut others = Vec::new();
+        for _ in 1..MAX_TURNED_AWAY {
+            others.push(overhead.turn_away().await.unwrap());
+        }
+        assert_eq!(overhead.unanswered(), 0);
+        assert!(overhead.turn_away().await.is_none(), "all turns are taken");
+        assert_eq!(overhead.unanswered(), 1);
+        drop(first);
+        assert!(overhead.turn_away().await.is_some());
+        assert_eq!(overhead.unanswered(), 1);
     }
 
     #[test]

@@ -197,6 +197,8 @@ impl Serve for Beats {
     async fn serve(&self, connection: Connection) {
         if let Ok(_lease) = self.overhead.other(CONNECTION_BYTES) {
             Box::pin(self.attend(connection)).await;
+        } else {
+            self.overhead.let_go();
         }
     }
 }
