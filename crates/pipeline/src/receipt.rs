@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 /// What became of a body, once every share of it has been settled.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
+    /// Records that a sink has stored, once for each such sink.
+    pub delivered: u64,
     /// Records that were not delivered and not kept: the client must send them again.
     pub abandoned: u64,
     /// Records given back to the journal.
@@ -77,11 +79,11 @@ impl State {
         let mut inner = self.inner.lock();
         inner.outstanding -= records;
         match outcome {
-            Outcome::Delivered | Outcome::Duplicate | Outcome::Diverted | Outcome::Unrouted => {}
+            Outcome::Delivered | Outcome::Duplicate | Outcome::Diverted => inner.result.delivered += records,
+            Outcome::Unrouted | Outcome::BestEffort => {}
             Outcome::DeadLettered => inner.result.dead_lettered += records,
             Outcome::Rejected => inner.result.rejected += records,
             Outcome::Abandoned => inner.result.abandoned += records,
-            Outcome::BestEffort => {}
             Outcome::Returned => inner.result.returned += records,
         }
         if inner.result.reason.is_none() {
@@ -278,8 +280,7 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(5), receipt.settled()).await.is_err());
         second.settle(Outcome::Duplicate, 2);
         let settled = receipt.settled().await;
-        assert_eq!(settled.dead_lettered, 1);
-        assert_eq!(settled.abandoned, 0);
+        assert_eq!((settled.delivered, settled.dead_lettered, settled.abandoned), (4, 1, 0));
         assert_eq!(settled.reason.as_deref(), Some("mapping conflict"));
         assert_eq!((account.owed(), account.in_flight()), (5, 0));
     }

@@ -168,6 +168,8 @@ pub struct Taken {
     pub rejected: u64,
     /// Records among the accepted that are in the dead letters.
     pub dead_lettered: u64,
+    /// Some sink has stored a record, or the dead letters have one, perhaps of those that another sink refused.
+    pub anything_stored: bool,
     /// The first few records refused when the request was read: place in the request (from 1) and reason.
     pub reasons: Vec<(usize, Malformed)>,
     /// The numbers of the records that a sink refused for good and that were not kept, ascending.
@@ -198,15 +200,16 @@ impl Taken {
             accepted: records.saturating_sub(sunk),
             rejected: rejected.count + sunk,
             dead_lettered: settled.dead_lettered,
+            anything_stored: settled.delivered + settled.dead_lettered > 0,
             reasons: rejected.reasons,
             refused,
             sink_reason,
         })
     }
 
-    /// Whether there were records and none of them was taken.
+    /// Whether there were records and none of them was taken, by any sink.
     pub fn nothing_taken(&self) -> bool {
-        self.accepted == 0 && self.rejected > 0
+        self.accepted == 0 && self.rejected > 0 && !self.anything_stored
     }
 
     /// What the client learns from it.
@@ -321,6 +324,13 @@ mod tests {
         let settled = Settled { rejected: 4, rejected_items: vec![0, 1, 2, 3], ..Settled::default() };
         assert_eq!(Taken::new(4, Rejected::default(), settled).unwrap().told(), Told::Rejected);
         assert_eq!(Taken::default().told(), Told::Ok, "an empty request is a success");
+    }
+
+    #[test]
+    fn what_one_of_two_sinks_has_stored_was_taken() {
+        let settled = Settled { delivered: 2, rejected: 2, rejected_items: vec![0, 1], ..Settled::default() };
+        let taken = Taken::new(2, Rejected::default(), settled).unwrap();
+        assert_eq!((taken.accepted, taken.rejected, taken.told()), (0, 2, Told::Ok));
     }
 
     #[test]

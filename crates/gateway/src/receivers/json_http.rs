@@ -44,7 +44,8 @@ pub struct JsonConfig {
     /// local time.
     pub timezone: String,
     /// The top-level field whose text is the document's id, so that a line sent twice is stored once. A dot is part of the
-    /// name. Default: every line is a document of its own.
+    /// name. A line without it, or in which it is no text or longer than 512 bytes (the most that Elasticsearch takes), is a document of
+    /// its own: sent twice, it is stored twice. Default: every line is a document of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_field: Option<String>,
     /// What a client's answer waits for. Default: what `acknowledge` of the whole file says.
@@ -266,6 +267,7 @@ mod tests {
     #[test]
     fn the_report_names_lines_and_reasons() {
         let taken = Taken {
+            anything_stored: true,
             accepted: 4,
             rejected: 1,
             dead_lettered: 2,
