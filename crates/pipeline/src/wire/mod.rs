@@ -62,6 +62,8 @@ pub enum Malformed {
     TooDeep { offset: usize },
     #[error("duplicate key at byte {offset}")]
     DuplicateKey { offset: usize },
+    #[error("`@timestamp` is no time, and its place `attributes.@timestamp` is taken at byte {offset}")]
+    TimestampTaken { offset: usize },
     #[error("record {record} is not a JSON object")]
     NotAnObject { record: usize },
     #[error("a record of {bytes} bytes is over the limit of {limit}")]

@@ -138,7 +138,7 @@ impl Head {
         let first_member = base + open + 1;
         let (time, stamp) = self.time(text, first_member, base, zone);
         if let (Some(Edit { with: EditText::MoveTimestamp, .. }), Some(taken)) = (stamp, self.moved) {
-            return Err(Malformed::DuplicateKey { offset: (base + taken.start) as usize });
+            return Err(Malformed::TimestampTaken { offset: (base + taken.start) as usize });
         }
         let level = self.level(text, first_member, base);
         Ok(Resolved { time, edits: self.in_order(stamp, level, text, base) })

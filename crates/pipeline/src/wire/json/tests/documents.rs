@@ -103,7 +103,7 @@ fn records_become_documents() {
 #[test]
 fn a_moved_timestamp_overwrites_nothing() {
     let index = index(br#"{"@timestamp":"soon","attributes.@timestamp":1}"#).unwrap();
-    assert_eq!(index.rejected.reasons, [(1, Malformed::DuplicateKey { offset: 45 })]);
+    assert_eq!(index.rejected.reasons, [(1, Malformed::TimestampTaken { offset: 45 })]);
 }
 
 #[test]
