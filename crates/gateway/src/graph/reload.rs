@@ -8,6 +8,7 @@ use super::{Blueprint, Graph, Live, Running};
 use crate::settings::Settings;
 use forebay_pipeline::deliver::Handle;
 use forebay_pipeline::task;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -136,7 +137,49 @@ impl Graph {
 
 /// Settings that only a restart can change.
 fn fixed_changes(old: &Settings, new: &Settings) -> Vec<String> {
-    let (old, new) = (old.fixed(), new.fixed());
-    let changed = old.into_iter().zip(new).filter(|((_, old), (_, new))| old != new);
-    changed.map(|((path, _), _)| format!("{path}: cannot be changed while running; restart for it")).collect()
+    let mut changed = Vec::new();
+    for ((path, old), (_, new)) in old.fixed().into_iter().zip(new.fixed()) {
+        differences(path, &old, &new, &mut changed);
+    }
+    let why = "cannot be changed while running; restart for it";
+    changed.into_iter().map(|path| format!("{path}: {why}")).collect()
+}
+
+/// The paths of the settings that are not the same: the innermost ones that both have around them.
+fn differences(path: &str, old: &Value, new: &Value, changed: &mut Vec<String>) {
+    let (Value::Object(old), Value::Object(new)) = (old, new) else {
+        if old != new {
+            changed.push(path.to_owned());
+        }
+        return;
+    };
+    let added = new.keys().filter(|key| !old.contains_key(*key));
+    for key in old.keys().chain(added) {
+        let of = |settings: &Map<String, Value>| settings.get(key).cloned().unwrap_or_default();
+        differences(&format!("{path}.{key}"), &of(old), &of(new), changed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn changes(old: Value, new: Value) -> Vec<String> {
+        let read = |value| serde_json::from_value(value).unwrap_or_else(|error| panic!("{error}"));
+        let changes = fixed_changes(&read(old), &read(new)).into_iter();
+        changes.map(|change| change.split(": ").next().unwrap_or_default().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_refused_reload_names_the_setting() {
+        let json = |listen: &str| json!({"receivers": {"json": {"listen": listen}, "otlp": {"http": null}}});
+        let (one, other) = (json("127.0.0.1:8080"), json("127.0.0.1:8081"));
+        assert_eq!(changes(one.clone(), other), ["receivers.json.listen"]);
+        assert_eq!(changes(one.clone(), one), [""; 0]);
+        let both = json!({"receivers": {"json": {}, "beats": {}}});
+        assert_eq!(changes(json!({"receivers": {"json": {}}}), both), ["receivers.beats"]);
+        let more = json!({"dead_letters": {"max_bytes": "2GiB"}, "journal": {}, "log": {"level": "warn"}});
+        assert_eq!(changes(json!({}), more), ["journal", "dead_letters.max_bytes", "log.level"]);
+    }
 }

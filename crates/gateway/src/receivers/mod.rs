@@ -120,9 +120,13 @@ impl Receivers {
         ports.into_iter().flatten().collect()
     }
 
-    /// What is listened to, how connections are bounded, and TLS: what only a restart can change.
+    /// What is listened to, how connections are bounded, and TLS: what only a restart can change, by the path of the port's settings.
     pub fn listening(&self) -> serde_json::Value {
-        serde_json::json!(self.ports())
+        let ports = self.ports().into_iter();
+        ports
+            .map(|port| (port.path.to_owned(), serde_json::json!(port)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// How each receiver of JSON reads it, by receiver.
