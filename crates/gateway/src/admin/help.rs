@@ -103,3 +103,32 @@ pub fn describe() {
         describe_gauge!(*name, *help);
     }
 }
+
+/// Counters of seconds, which are no whole numbers: the recorder has only gauges for those.
+const SECONDS: [&str; 2] = ["forebay_journal_sync_seconds_total", "forebay_process_cpu_seconds_total"];
+
+/// The page with the types of such counters put right.
+pub fn with_types(mut page: String) -> String {
+    for name in SECONDS {
+        page = page.replacen(&format!("# TYPE {name} gauge\n"), &format!("# TYPE {name} counter\n"), 1);
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_called_a_total_is_a_counter() {
+        for (name, _) in GAUGES.iter().filter(|(name, _)| name.ends_with("_total")) {
+            let page = format!("# HELP {name} x\n# TYPE {name} gauge\n{name} 1.5\n");
+            let right = format!("# HELP {name} x\n# TYPE {name} counter\n{name} 1.5\n");
+            assert_eq!(with_types(page), right);
+        }
+        assert_eq!(
+            with_types("# TYPE forebay_pressure gauge\n".to_owned()),
+            "# TYPE forebay_pressure gauge\n"
+        );
+    }
+}

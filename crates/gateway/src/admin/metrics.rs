@@ -78,7 +78,7 @@ impl Exporter {
             self.process();
             self.pressure();
         });
-        self.handle.render()
+        help::with_types(self.handle.render())
     }
 
     fn doors(&self) {
