@@ -7,7 +7,7 @@ async fn a_lone_share_leaves_at_once() {
     let house = House::new(DeliveryConfig::default(), always(Verdicts::Delivered));
     let start = Instant::now();
     let receipt = house.send("logs", &["a"]);
-    assert_eq!(settled(&receipt).await, Settled::default());
+    assert_delivered(&receipt).await;
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(house.settled(Outcome::Delivered), 1);
 }
@@ -47,7 +47,7 @@ async fn payloads_keep_to_their_bounds_and_every_record_is_sent_once_in_order() 
     let large: Vec<String> = (0..1_000).map(|number| format!("{number:0>1024}")).collect();
     let receipts = [house.send("logs", &small), house.send("logs", &large)];
     for receipt in &receipts {
-        assert_eq!(settled(receipt).await, Settled::default());
+        assert_delivered(receipt).await;
     }
     let seen = house.seen();
     assert!(seen.iter().all(|payload| payload.bytes <= 100 << 10 && payload.records.len() <= 300));
@@ -134,7 +134,7 @@ async fn nothing_is_sent_before_the_sink_is_prepared() {
     let stats = house.handle.stats();
     assert!(house.seen().is_empty() && !stats.prepared.load(Relaxed));
     assert_eq!(stats.state(), DeliveryState::Retrying { reason: "no connection".to_owned() });
-    assert_eq!(settled(&receipt).await, Settled::default());
+    assert_delivered(&receipt).await;
     assert!(stats.prepared.load(Relaxed));
     assert_eq!(stats.state(), DeliveryState::Ok);
 }

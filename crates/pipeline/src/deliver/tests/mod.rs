@@ -293,6 +293,13 @@ async fn settled(receipt: &Receipt) -> Settled {
     tokio::time::timeout(Duration::from_secs(7_200), receipt.settled()).await.expect("never settled")
 }
 
+/// All of it was stored, and nothing else is to be told.
+async fn assert_delivered(receipt: &Receipt) {
+    let settled = settled(receipt).await;
+    assert!(settled.delivered > 0, "{settled:?}");
+    assert_eq!(Settled { delivered: 0, ..settled }, Settled::default());
+}
+
 async fn is_open(receipt: &Receipt) -> bool {
     tokio::time::timeout(Duration::ZERO, receipt.settled()).await.is_err()
 }
