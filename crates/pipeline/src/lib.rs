@@ -22,6 +22,7 @@ pub mod route;
 pub mod rules;
 pub mod spare;
 pub mod task;
+pub mod tenant;
 pub mod time;
 pub mod units;
 pub mod wire;
