@@ -185,3 +185,102 @@ fn adapt(bucket: &mut Option<Bucket>, rate: Option<u64>, burst: Duration, now: I
     }
     *bucket = Some(new);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::advance;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn tenant(events: Option<u64>, bytes: Option<u64>) -> Tenant {
+        let quota = Quota { events_per_second: events, bytes_per_second: bytes, burst: 2 * SECOND };
+        Tenant::new("acme".into(), quota)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_saved_may_be_sent_at_once_and_what_is_owed_is_waited_for() {
+        let tenant = tenant(Some(100), None);
+        tenant.charge_records(200);
+        assert_eq!(tenant.wait(), None, "two seconds were saved");
+        tenant.charge_records(50);
+        assert_eq!(tenant.wait(), Some(SECOND / 2));
+        advance(SECOND / 4).await;
+        assert_eq!(tenant.wait(), Some(SECOND / 4));
+        advance(SECOND / 4).await;
+        assert_eq!(tenant.wait(), None);
+        // A day's silence saves no more than the burst.
+        advance(86_400 * SECOND).await;
+        tenant.charge_records(300);
+        assert_eq!(tenant.wait(), Some(SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_request_larger_than_the_burst_is_taken_and_paid_for() {
+        let tenant = tenant(Some(10), None);
+        tenant.charge_records(1_020);
+        assert_eq!(tenant.wait(), Some(100 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn over_time_the_rate_is_the_quota_however_greedy_the_tenant_is() {
+        let tenant = tenant(Some(1_000), None);
+        let mut taken = 0;
+        for _ in 0..100_000 {
+            if tenant.wait().is_none() {
+                tenant.charge_records(37);
+                taken += 37;
+            }
+            advance(Duration::from_millis(1)).await;
+        }
+        // A hundred seconds, two of burst, and one request too many at most.
+        assert!((101_900..=102_037).contains(&taken), "{taken}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longer_wait_of_both_rates_counts() {
+        let tenant = tenant(Some(10), Some(1_000));
+        tenant.charge_records(30);
+        tenant.charge_bytes(5_000);
+        assert_eq!(tenant.wait(), Some(3 * SECOND));
+        advance(3 * SECOND).await;
+        assert_eq!(tenant.wait(), None);
+        tenant.charge_records(100);
+        assert_eq!(tenant.wait(), Some(10 * SECOND - 2 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_quota_nobody_waits_and_all_is_counted() {
+        let tenant = tenant(None, None);
+        tenant.charge_records(u64::MAX);
+        tenant.charge_bytes(7);
+        tenant.count(5, 1, 2);
+        tenant.count_over_quota();
+        assert_eq!(tenant.wait(), None);
+        let counts = Counts { admitted: 5, rejected: 1, refused: 2, bytes: 7, over_quota: 1 };
+        assert_eq!(tenant.counts(), counts);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_debt_survives_a_change_of_the_quota_and_is_paid_at_the_new_rate() {
+        let tenant = tenant(Some(10), None);
+        tenant.charge_records(120);
+        assert_eq!(tenant.wait(), Some(10 * SECOND));
+        let quota = |events| Quota { events_per_second: events, bytes_per_second: None, burst: SECOND };
+        tenant.change(quota(Some(100)));
+        assert_eq!(tenant.wait(), Some(SECOND));
+        tenant.change(quota(Some(100)));
+        assert_eq!(tenant.wait(), Some(SECOND), "nothing has changed");
+        tenant.change(quota(None));
+        assert_eq!(tenant.wait(), None);
+        tenant.change(quota(Some(1)));
+        assert_eq!(tenant.wait(), None, "what was not measured is not owed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_debt_is_still_a_time() {
+        let tenant = tenant(Some(1), None);
+        tenant.charge_records(u64::MAX);
+        assert_eq!(tenant.wait(), Some(LONGEST_WAIT));
+    }
+}
