@@ -13,6 +13,7 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
+use crate::tenant::Tenant;
 use crate::wire::{Index, Malformed, Rejected, WireId, json, otlp};
 use bytes::Bytes;
 use std::mem::size_of;
@@ -33,6 +34,18 @@ pub struct Request {
     pub receiver: Arc<str>,
     /// When its client is to be answered.
     pub acknowledge: Acknowledge,
+    /// Whose quota its records are charged to; `None` where nobody asks for tenants.
+    pub tenant: Option<Arc<Tenant>>,
+}
+
+impl Request {
+    /// What became of its records at the door, where they do not get as far as to a [`Tally`].
+    fn count(&self, door: &Door, admitted: u64, rejected: u64, refused: u64) {
+        door.count(admitted, rejected, refused);
+        if let Some(tenant) = &self.tenant {
+            tenant.count(admitted, rejected, refused);
+        }
+    }
 }
 
 /// A request that was taken: its records are owed.
@@ -218,7 +231,7 @@ impl Intake {
             let records = index.records.len() as u64;
             drop(index);
             let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
-            self.charge(&mut request.lease, most, records, door)?;
+            self.charge(&mut request, most, records, door)?;
             request.bytes = unless_malformed(otlp::normalize(&request.bytes), door)?.into();
             index = unless_malformed(self.rules.check_otlp(&request.bytes, arrived), door)?.0;
         }
@@ -285,9 +298,13 @@ impl Intake {
         let rejected = std::mem::take(&mut index.rejected);
         let bytes = request.bytes.len() + index_bytes(&index, &ids);
         let parcels = Parcels::of(&index);
-        self.charge(&mut request.lease, bytes, records + rejected.count, door)?;
-        let tally = Tally::new(door, records, rejected.count);
-        let Request { bytes, lease, receiver, acknowledge } = request;
+        // Whatever becomes of them: they were read.
+        if let Some(tenant) = &request.tenant {
+            tenant.charge_records(records + rejected.count);
+        }
+        self.charge(&mut request, bytes, records + rejected.count, door)?;
+        let Request { bytes, lease, receiver, acknowledge, tenant } = request;
+        let tally = Tally::new(door, tenant, records, rejected.count);
         let body = Body { bytes, wire, index, ids, arrived, receiver, lease };
         let answer = match (&self.journal, acknowledge) {
             (Some(journal), Acknowledge::Durable) => {
@@ -298,13 +315,13 @@ impl Intake {
         Ok(Admitted { answer, records, rejected })
     }
 
-    /// Makes `lease` as large as a request of so many records needs. What would never fit is refused for good.
-    fn charge(&self, lease: &mut Lease, bytes: usize, records: u64, door: &Door) -> Result<(), Refusal> {
+    /// Makes the lease as large as a request of so many records needs. What would never fit is refused for good.
+    fn charge(&self, request: &mut Request, bytes: usize, records: u64, door: &Door) -> Result<(), Refusal> {
         if bytes > self.budget.limit() {
-            door.count(0, records, 0);
+            request.count(door, 0, records, 0);
             return Err(Malformed::TooLarge { bytes, limit: self.budget.limit() }.into());
         }
-        lease.resize(bytes).inspect_err(|_| door.count(0, 0, records))?;
+        request.lease.resize(bytes).inspect_err(|_| request.count(door, 0, 0, records))?;
         Ok(())
     }
 
@@ -354,28 +371,35 @@ impl Intake {
 #[derive(Debug)]
 pub(crate) struct Tally {
     door: Option<Arc<Door>>,
+    tenant: Option<Arc<Tenant>>,
     records: u64,
     rejected: u64,
 }
 
 impl Tally {
-    fn new(door: &Arc<Door>, records: u64, rejected: u64) -> Self {
-        Self { door: Some(Arc::clone(door)), records, rejected }
+    fn new(door: &Arc<Door>, tenant: Option<Arc<Tenant>>, records: u64, rejected: u64) -> Self {
+        Self { door: Some(Arc::clone(door)), tenant, records, rejected }
     }
 
     /// The records were taken.
     pub(crate) fn admitted(mut self) {
+        self.count(self.records, self.rejected, 0);
+    }
+
+    /// Makes the entry, if there is none yet.
+    fn count(&mut self, admitted: u64, rejected: u64, refused: u64) {
         if let Some(door) = self.door.take() {
-            door.count(self.records, self.rejected, 0);
+            door.count(admitted, rejected, refused);
+            if let Some(tenant) = &self.tenant {
+                tenant.count(admitted, rejected, refused);
+            }
         }
     }
 }
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        if let Some(door) = self.door.take() {
-            door.count(0, 0, self.records + self.rejected);
-        }
+        self.count(0, 0, self.records + self.rejected);
     }
 }
 

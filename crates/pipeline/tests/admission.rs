@@ -115,7 +115,13 @@ impl House {
     fn json(&self, body: &str) -> Result<forebay_pipeline::admit::Admitted, Refusal> {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let lease = self.intake.budget().lease(bytes.len())?;
-        let request = Request { bytes, lease, receiver: "json".into(), acknowledge: Acknowledge::Delivered };
+        let request = Request {
+            bytes,
+            lease,
+            receiver: "json".into(),
+            acknowledge: Acknowledge::Delivered,
+            tenant: None,
+        };
         self.intake.admit_json(request, &self.ledger.door("json"), Format::Auto)
     }
 
@@ -201,7 +207,13 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
     for times in [&[1, 2, 2][..], &[1, 0], &[]] {
         let bytes = body(times);
         let lease = house.intake.budget().lease(bytes.len()).unwrap();
-        let request = Request { bytes, lease, receiver: "otlp".into(), acknowledge: Acknowledge::Delivered };
+        let request = Request {
+            bytes,
+            lease,
+            receiver: "otlp".into(),
+            acknowledge: Acknowledge::Delivered,
+            tenant: None,
+        };
         let admitted = house.intake.admit_otlp_logs(request, &door, OtlpIds::Content).unwrap();
         assert_eq!(admitted.records, times.len() as u64);
         assert_eq!(admitted.answer.settled().await.unwrap().abandoned, 0);
@@ -212,6 +224,7 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
         lease: house.intake.budget().lease(3).unwrap(),
         receiver: "otlp".into(),
         acknowledge: Acknowledge::Delivered,
+        tenant: None,
     };
     assert!(matches!(
         house.intake.admit_otlp_logs(request, &door, OtlpIds::Content),

@@ -195,6 +195,7 @@ impl Endpoint {
             lease: payload.lease,
             receiver: Arc::clone(&self.door.receiver),
             acknowledge: self.bounds.acknowledge,
+            tenant: None,
         }
     }
 

@@ -50,7 +50,7 @@ impl Intake {
         // Here, because what is taken must be answered for.
         let Gathering { items, lease, count, exhausted, .. } = gathering;
         if let Some(exhausted) = exhausted {
-            door.count(0, 0, count);
+            request.count(door, 0, 0, count);
             return Err(exhausted.beside(request.bytes.len()).into());
         }
         let ids = self.json_ids(&request.bytes, &mut index);
