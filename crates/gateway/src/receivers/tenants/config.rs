@@ -197,3 +197,52 @@ fn no_name() -> String {
         "a tenant's name is of 1 to {LONGEST_NAME_BYTES} letters, digits and signs of ASCII, without spaces and quotation marks"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let config: TenantsConfig = serde_json::from_str(text).unwrap();
+        config.faults().into_iter().map(|(path, _)| path).collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_the_default_and_with_what_makes_sense() {
+        assert!(faults("{}").is_empty());
+        let text = r#"{"from":["address"],"quota":{"events_per_second":1,"bytes_per_second":"1KiB"},"named":[
+            {"name":"a","addresses":["10.0.0.0/9","::1"]},{"name":"default","quota":{"burst":"1ms"}},
+            {"name":"b","addresses":["10.128.0.0/9"]}]}"#;
+        assert_eq!(faults(text), [""; 0]);
+    }
+
+    #[test]
+    fn all_nonsense_is_named_at_once_in_its_place() {
+        let text = r#"{"from":["token","token"],"header":"a b","trust":["proxy"],"default":"","overflow":"x y",
+            "quota":{"events_per_second":0,"bytes_per_second":0,"burst":"0s"},
+            "named":[{"name":"a","addresses":["10.0.0.0/8","10.1.0.0/16","10.0.0.1/8"],"quota":{"events_per_second":0}},
+                     {"name":"a","addresses":[]},{"name":"\"","addresses":["10.9.9.9"]}]}"#;
+        let expected = [
+            "from[1]",
+            "header",
+            "trust",
+            "default",
+            "overflow",
+            "quota.events_per_second",
+            "quota.bytes_per_second",
+            "quota.burst",
+            "named[0].quota.events_per_second",
+            "named[1].name",
+            "named[2].name",
+            "named[0].addresses[1]",
+            "named[0].addresses[2]",
+            "named[0].addresses",
+            "named[2].addresses[0]",
+            "named[2].addresses",
+        ];
+        assert_eq!(faults(text), expected);
+        assert_eq!(faults(r#"{"default":"x","overflow":"x"}"#), ["overflow"]);
+        assert_eq!(faults(r#"{"header":"Authorization"}"#), ["header"]);
+    }
+}
