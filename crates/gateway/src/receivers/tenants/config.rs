@@ -30,7 +30,7 @@ pub struct TenantsConfig {
     pub named: Vec<NamedTenant>,
     /// How many tenants there may be beside those that are named here. A name that comes later goes to `overflow`. With 0 only
     /// the names of this section count. Keep it low where clients choose the header freely: each new name is a new quota.
-    #[schemars(range(max = 100_000))]
+    #[schemars(range(max = 10_000))]
     pub max_tenants: u32,
 }
 
