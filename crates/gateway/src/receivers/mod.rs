@@ -28,6 +28,7 @@ mod reply;
 mod started;
 mod status;
 mod stream;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -52,6 +53,7 @@ pub use listener::{BindError, Connections};
 pub use otlp::OtlpConfig;
 pub use overhead::Overhead;
 pub use started::{Started, start};
+pub use tenants::{Tenants, TenantsConfig};
 pub use tls::Tls;
 pub use watch::Look;
 
