@@ -11,6 +11,7 @@ mod grpc;
 mod http_logs;
 mod json_logs;
 mod raw;
+mod tenants;
 mod tls;
 mod tls_files;
 
