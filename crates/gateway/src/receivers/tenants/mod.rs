@@ -93,7 +93,10 @@ impl Tenants {
             name.to_owned()
         };
         let mut state = self.state.write();
-        // Another request may have been faster, and a reload as well.
+        // A reload may have been faster, and so may another request.
+        if !self.is_on.load(Relaxed) {
+            return None;
+        }
         if let Some(tenant) = state.find(&name) {
             return Some(tenant);
         }
