@@ -119,6 +119,18 @@ async fn beats_are_not_read_until_the_quota_allows_it() {
     assert_eq!((counts.admitted, counts.over_quota), (20, 0), "who waits is not refused");
 }
 
+/// Beats give up after 30 seconds of silence, and send again on another connection what this one is still to read.
+#[tokio::test]
+async fn beats_that_wait_for_their_quota_are_told_that_they_are_not_forgotten() {
+    let house = beats_house(Mood::Delivers, |_| ()).await;
+    house.adopt(SLOW);
+    assert_eq!(post(&house, "", 7).await.status, 200);
+    let mut agent = Agent::connect(&house).await;
+    agent.send(&[window(1), event(1, "{}")]).await;
+    assert_eq!(agent.acknowledged().await, Some(0));
+    assert_eq!(agent.acknowledged().await, Some(1));
+}
+
 #[tokio::test]
 async fn beats_that_would_wait_for_too_long_are_let_go() {
     let house = beats_house(Mood::Delivers, |beats| beats.hold_max = Period::millis(200)).await;
