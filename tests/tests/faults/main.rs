@@ -27,5 +27,6 @@ mod replay;
 mod signals;
 mod slow;
 mod stalled;
+mod tenants;
 mod watch;
 mod world;
