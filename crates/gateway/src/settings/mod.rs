@@ -2,7 +2,7 @@
 
 mod checks;
 
-use crate::receivers::{Receivers, TenantsConfig};
+use crate::receivers::Receivers;
 use forebay_pipeline::admit::Acknowledge;
 use forebay_pipeline::dead_letter::DeadLetterConfig;
 use forebay_pipeline::journal::JournalConfig;
@@ -43,7 +43,7 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Whose records they are, and how fast each tenant may send. Default: nobody is told apart.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenants: Option<TenantsConfig>,
+    pub tenants: Option<crate::receivers::TenantsConfig>,
     /// The port for probes and metrics.
     pub admin: AdminSettings,
     /// Whether a changed file is taken on without a signal.
