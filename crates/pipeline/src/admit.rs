@@ -19,6 +19,7 @@ use crate::receipt::{Receipt, Settled};
 use crate::rules::{Duty, Parcels, Rules};
 use crate::spare::{self, Spare};
 use crate::task;
+use crate::tenant::Tenant;
 use crate::wire::{ClientId, Index, Malformed, Rejected, WireId, json};
 use bytes::Bytes;
 use std::mem::size_of;
@@ -41,6 +42,18 @@ pub struct Request {
     pub receiver: Arc<str>,
     /// When its client is to be answered.
     pub acknowledge: Acknowledge,
+    /// Whose quota its records are charged to; `None` where nobody asks for tenants.
+    pub tenant: Option<Arc<Tenant>>,
+}
+
+impl Request {
+    /// What became of its records at the door, where they do not get as far as to a [`Tally`].
+    fn count(&self, door: &Door, admitted: u64, rejected: u64, refused: u64) {
+        door.count(admitted, rejected, refused);
+        if let Some(tenant) = &self.tenant {
+            tenant.count(admitted, rejected, refused);
+        }
+    }
 }
 
 /// A request that was taken: its records are owed.
@@ -256,9 +269,13 @@ impl Intake {
         let rejected = std::mem::take(&mut index.rejected);
         let bytes = request.bytes.len() + index_bytes(&index, &ids);
         let parcels = Parcels::of(&index);
-        self.charge(&mut request.lease, bytes, beside, records + rejected.count, door)?;
-        let tally = Tally::new(door, records, rejected.count);
-        let Request { bytes, lease, receiver, acknowledge } = request;
+        // Whatever becomes of them: they were read.
+        if let Some(tenant) = &request.tenant {
+            tenant.charge_records(records + rejected.count);
+        }
+        self.charge(&mut request, bytes, beside, records + rejected.count, door)?;
+        let Request { bytes, lease, receiver, acknowledge, tenant } = request;
+        let tally = Tally::new(door, tenant, records, rejected.count);
         let body = Body { bytes, wire, index, ids, arrived, receiver, lease };
         let answer = match (&self.journal, acknowledge) {
             (Some(journal), Acknowledge::Durable) => {
@@ -273,7 +290,7 @@ impl Intake {
     /// refused for good.
     fn charge(
         &self,
-        lease: &mut Lease,
+        request: &mut Request,
         bytes: usize,
         beside: usize,
         records: u64,
@@ -281,10 +298,10 @@ impl Intake {
     ) -> Result<(), Refusal> {
         let (all, limit) = (bytes.saturating_add(beside), self.budget.limit());
         if all > limit {
-            door.count(0, records, 0);
+            request.count(door, 0, records, 0);
             return Err(Malformed::TooLarge { bytes: all, limit }.into());
         }
-        lease.resize(bytes).inspect_err(|_| door.count(0, 0, records))?;
+        request.lease.resize(bytes).inspect_err(|_| request.count(door, 0, 0, records))?;
         Ok(())
     }
 

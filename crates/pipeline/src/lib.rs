@@ -23,6 +23,7 @@ pub mod rules;
 mod signal;
 pub mod spare;
 pub mod task;
+pub mod tenant;
 pub mod time;
 pub mod units;
 pub mod wire;

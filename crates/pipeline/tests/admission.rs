@@ -116,7 +116,13 @@ impl House {
     fn request(&self, body: &str) -> Result<Request, Refusal> {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let lease = self.intake.budget().lease(bytes.len())?;
-        Ok(Request { bytes, lease, receiver: "json".into(), acknowledge: Acknowledge::Delivered })
+        Ok(Request {
+            bytes,
+            lease,
+            receiver: "json".into(),
+            acknowledge: Acknowledge::Delivered,
+            tenant: None,
+        })
     }
 
     fn json(&self, body: &str) -> Result<Admitted, Refusal> {
@@ -240,7 +246,13 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
     for times in [&[1, 2, 2][..], &[1, 0], &[]] {
         let bytes = body(times);
         let lease = house.intake.budget().lease(bytes.len()).unwrap();
-        let request = Request { bytes, lease, receiver: "otlp".into(), acknowledge: Acknowledge::Delivered };
+        let request = Request {
+            bytes,
+            lease,
+            receiver: "otlp".into(),
+            acknowledge: Acknowledge::Delivered,
+            tenant: None,
+        };
         let admitted = house.intake.admit_otlp(Signal::Logs, request, &door, OtlpIds::Content).unwrap();
         assert_eq!(admitted.records, times.len() as u64);
         assert_eq!(admitted.answer.settled().await.unwrap().abandoned, 0);
@@ -251,6 +263,7 @@ async fn a_malformed_request_is_turned_away_unread_and_unrouted_records_are_coun
         lease: house.intake.budget().lease(3).unwrap(),
         receiver: "otlp".into(),
         acknowledge: Acknowledge::Delivered,
+        tenant: None,
     };
     assert!(matches!(
         house.intake.admit_otlp(Signal::Logs, request, &door, OtlpIds::Content),

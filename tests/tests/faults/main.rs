@@ -29,5 +29,6 @@ mod replay;
 mod signals;
 mod slow;
 mod stalled;
+mod tenants;
 mod watch;
 mod world;

@@ -18,6 +18,12 @@ const COUNTERS: &[(&str, &str)] = &[
         "forebay_receiver_file_reloads_total",
         "Files of certificates or secrets that were replaced, by what became of them.",
     ),
+    ("forebay_tenant_records_total", "Records of each tenant by what became of them at the door."),
+    ("forebay_tenant_bytes_total", "Bytes of each tenant's request bodies, not compressed."),
+    (
+        "forebay_tenant_over_quota_requests_total",
+        "Requests turned away because their tenant was over its quota.",
+    ),
     (
         "forebay_sink_owed_records_total",
         "Records that sinks took on: with those recovered, the sum of all outcomes and those in flight.",

@@ -4,7 +4,7 @@
 use super::help;
 use super::process::{self, Process};
 use crate::graph::{Graph, Live, Reloads};
-use crate::receivers::{Connections, Gate, Overhead, Tls};
+use crate::receivers::{Connections, Gate, Overhead, Tenants, Tls};
 use crate::version::VERSION;
 use forebay_pipeline::dead_letter::DeadLetterDir;
 use forebay_pipeline::deliver::{DeliveryState, RetryKind};
@@ -32,6 +32,7 @@ pub struct Exporter {
     journal: Option<Arc<Service>>,
     connections: Vec<Connections>,
     overhead: Arc<Overhead>,
+    tenants: Arc<Tenants>,
     looks: Process,
 }
 
@@ -58,6 +59,7 @@ impl Exporter {
             journal: graph.journal.clone(),
             connections: graph.started.connections().cloned().collect(),
             overhead: Arc::clone(graph.started.overhead()),
+            tenants: Arc::clone(graph.started.tenants()),
             looks: Process::new(),
         };
         with_local_recorder(&exporter.recorder, || {
@@ -73,6 +75,7 @@ impl Exporter {
     pub fn render(&self) -> String {
         with_local_recorder(&self.recorder, || {
             self.doors();
+            self.tenants();
             self.accounts();
             self.deliveries();
             self.journal();
@@ -99,6 +102,19 @@ impl Exporter {
                 labels.push(Label::new("answer", told.name()));
                 counter!("forebay_receiver_answers_total", labels).absolute(door.told(told));
             }
+        }
+    }
+
+    fn tenants(&self) {
+        for tenant in self.tenants.all() {
+            let counts = tenant.counts();
+            let label = || Label::new("tenant", Arc::clone(&tenant.name));
+            let of = |outcome: &'static str| vec![label(), Label::new("outcome", outcome)];
+            counter!("forebay_tenant_records_total", of("admitted")).absolute(counts.admitted);
+            counter!("forebay_tenant_records_total", of("rejected")).absolute(counts.rejected);
+            counter!("forebay_tenant_records_total", of("refused")).absolute(counts.refused);
+            counter!("forebay_tenant_bytes_total", vec![label()]).absolute(counts.bytes);
+            counter!("forebay_tenant_over_quota_requests_total", vec![label()]).absolute(counts.over_quota);
         }
     }
 

@@ -78,6 +78,7 @@ impl Graph {
                 return Err(vec![format!("{error:#}")]);
             }
         };
+        self.started.tenants().adopt(settings.tenants.as_ref());
         self.started.adopt(&settings.receivers, settings.acknowledge, &intake, &self.ledger);
         *self.live.write() = Arc::new(Live::new(intake, &running));
         self.running = running;

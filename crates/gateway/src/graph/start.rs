@@ -4,7 +4,7 @@ use super::letters::Letters;
 use super::{Blueprint, Graph, Live, Reloads, Running};
 use crate::journal::unknown_abandoned;
 use crate::memory;
-use crate::receivers;
+use crate::receivers::{self, Tenants};
 use crate::settings::Settings;
 use anyhow::Context as _;
 use forebay_pipeline::admit::{Intake, Outlet};
@@ -57,7 +57,9 @@ impl Blueprint {
         let ledger = &foundation.ledger;
         let started = {
             let (intake, closing) = (Arc::clone(&intake), closing.clone());
-            receivers::start(receivers, acknowledge, intake, ledger, connections, closing).await?
+            let tenants = Arc::new(Tenants::default());
+            tenants.adopt(settings.tenants.as_ref());
+            receivers::start(receivers, acknowledge, tenants, intake, ledger, connections, closing).await?
         };
         let Foundation { ledger, budget, mint, journal, .. } = foundation;
         let live = Arc::new(RwLock::new(Arc::new(Live::new(intake, &running))));

@@ -11,6 +11,9 @@ use http_body::Body;
 use std::time::Duration;
 use tonic::Code;
 
+/// The longest wait that a client over its quota is told. One that has to wait for longer is told again, which costs next to nothing; told
+/// the whole of it at once, most clients would give up and drop what they have.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// When a client had better try again, where nobody knows better.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The longest text that a client is shown, in bytes: it travels in a header, and those have limits of their own.
@@ -28,6 +31,8 @@ pub enum Kind {
     TooLarge,
     /// No memory, or no room at a sink or in the journal.
     Busy,
+    /// Its tenant has sent too much for now.
+    OverQuota,
     /// Taken, but not delivered (in time).
     Undelivered,
     /// The body did not arrive in time.
@@ -52,7 +57,7 @@ impl Kind {
     /// The protocols' words for it, and whether the client may send the request again.
     ///
     /// OTLP clients retry gRPC `DEADLINE_EXCEEDED` and `UNAVAILABLE`, and HTTP 503, but neither `INTERNAL` nor 408 nor 500
-    /// (OTLP specification, "Failures"). `RESOURCE_EXHAUSTED` without RetryInfo is final.
+    /// (OTLP specification, "Failures"). `RESOURCE_EXHAUSTED` without RetryInfo is final, and with it to be tried again.
     const fn row(self) -> (Code, StatusCode, Told) {
         match self {
             Self::Malformed => (Code::InvalidArgument, StatusCode::BAD_REQUEST, Told::Rejected),
@@ -61,6 +66,7 @@ impl Kind {
             Self::Busy | Self::Undelivered => {
                 (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, Told::Retry)
             }
+            Self::OverQuota => (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, Told::Retry),
             Self::TooSlow => (Code::DeadlineExceeded, StatusCode::SERVICE_UNAVAILABLE, Told::Retry),
             Self::Encoding => (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE, Told::Rejected),
             Self::MediaType => (Code::Unimplemented, StatusCode::UNSUPPORTED_MEDIA_TYPE, Told::Rejected),
@@ -93,6 +99,12 @@ impl Fault {
     /// The request, or what it inflates to, is over `limit` bytes.
     pub fn too_large(limit: usize) -> Self {
         Self::new(Kind::TooLarge, format!("the request is over the limit of {limit} bytes"))
+    }
+
+    /// The tenant of this name has to wait for so long.
+    pub fn over_quota(tenant: &str, wait: Duration) -> Self {
+        let message = format!("tenant {tenant} is over its quota for another {:.1} s", wait.as_secs_f64());
+        Self { retry_after: Some(wait.min(LONGEST_WAIT)), ..Self::new(Kind::OverQuota, message) }
     }
 
     /// The same; `is_last` says whether the connection ends with its answer.
@@ -261,6 +273,10 @@ mod tests {
     #[test]
     fn the_answer_says_retry_exactly_when_clients_of_otlp_retry() {
         let retryable_codes = [Code::Unavailable, Code::DeadlineExceeded];
+        // With RetryInfo alone.
+        let over_quota = Fault::new(Kind::OverQuota, "");
+        assert_eq!((over_quota.code(), over_quota.told()), (Code::ResourceExhausted, Told::Retry));
+        assert!(over_quota.http_status() == 429 && over_quota.retry_after().is_some());
         for kind in [
             Kind::Malformed,
             Kind::Framing,
@@ -281,6 +297,14 @@ mod tests {
             assert_eq!(fault.retry_after().is_some(), retry, "{kind:?}");
             assert_ne!(fault.http_status().as_u16(), 500);
         }
+    }
+
+    #[test]
+    fn who_is_over_the_quota_is_told_the_wait_but_never_a_long_one() {
+        let told = |seconds| Fault::over_quota("acme", Duration::from_secs(seconds)).retry_after();
+        assert_eq!((told(7), told(3_600)), (Some(Duration::from_secs(7)), Some(LONGEST_WAIT)));
+        let message = Fault::over_quota("acme", Duration::from_millis(1_250)).message;
+        assert_eq!(message, "tenant acme is over its quota for another 1.2 s");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::http_connection::NoRoom;
 use super::inflate;
 use super::inflate_zstd;
 use super::read::Chunks;
+use super::tenants::{Tenants, current};
 use crate::rate_limit::RateLimited;
 use bytes::Bytes;
 use forebay_pipeline::admit::{Acknowledge, Admitted, Intake, Request};
@@ -86,6 +87,8 @@ pub struct Endpoint {
     pub intake: Arc<Intake>,
     pub door: Arc<Door>,
     pub bounds: Bounds,
+    /// Whose its requests may be.
+    pub tenants: Arc<Tenants>,
     /// The time of the drain is up: whoever still waits is told to try again.
     ending: CancellationToken,
     /// One for each kind of fault.
@@ -95,8 +98,22 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// An endpoint that admits to `intake` and counts at `door`. When `ending` is cancelled, requests under way are refused.
-    pub fn new(intake: Arc<Intake>, door: Arc<Door>, bounds: Bounds, ending: CancellationToken) -> Self {
-        Self { intake, door, bounds, ending, warnings: Default::default(), rejected: RateLimited::default() }
+    pub fn new(
+        intake: Arc<Intake>,
+        door: Arc<Door>,
+        bounds: Bounds,
+        tenants: Arc<Tenants>,
+        ending: CancellationToken,
+    ) -> Self {
+        Self {
+            intake,
+            door,
+            bounds,
+            tenants,
+            ending,
+            warnings: Default::default(),
+            rejected: RateLimited::default(),
+        }
     }
 
     /// The budget that bodies are charged to.
@@ -109,11 +126,21 @@ impl Endpoint {
         Visit { endpoint: self, caller, told: Told::Gone, counted: false }
     }
 
-    /// Turns a request away that would find no room, before any of it is read.
+    /// How long until the tenant of this task may send again; `None` if it may.
+    pub fn quota_wait(&self) -> Option<Duration> {
+        current()?.wait()
+    }
+
+    /// Turns a request away that would find no room, or whose tenant is over its quota, before any of it is read.
     ///
     /// # Errors
-    /// `Busy`, to be sent again.
+    /// `Busy` or `OverQuota`, to be sent again.
     pub fn has_room(&self) -> Result<(), Fault> {
+        if let Some(tenant) = current()
+            && let Some(wait) = tenant.wait()
+        {
+            return Err(Fault::over_quota(&tenant.name, wait));
+        }
         let patience = (self.bounds.ack_timeout / PATIENCE_PART).max(LEAST_PATIENCE);
         Ok(self.intake.has_room(self.bounds.acknowledge, patience)?)
     }
@@ -121,7 +148,7 @@ impl Endpoint {
     /// The same, and turns a request away for which its connection has no memory.
     ///
     /// # Errors
-    /// `Busy`, to be sent again.
+    /// `Busy` or `OverQuota`, to be sent again.
     pub fn may_enter<B>(&self, request: &http::Request<B>) -> Result<(), Fault> {
         self.has_place(request)?;
         self.has_room()
@@ -157,7 +184,7 @@ impl Endpoint {
             Ok(()) => self.unless_ending(chunks.collect(self.budget(), self.bounds.max_bytes)).await,
             Err(fault) => Err(fault),
         };
-        if matches!(&collected, Err(fault) if fault.kind == Kind::Busy && !asks) {
+        if matches!(&collected, Err(fault) if matches!(fault.kind, Kind::Busy | Kind::OverQuota) && !asks) {
             chunks.forget().await;
         }
         self.door.count_bytes(chunks.received());
@@ -196,13 +223,18 @@ impl Endpoint {
         }
     }
 
-    /// The payload as admission takes it.
+    /// The payload as admission takes it. It is charged to the tenant for whom this task works.
     pub fn request(&self, payload: Payload) -> Request {
+        let tenant = current();
+        if let Some(tenant) = &tenant {
+            tenant.charge_bytes(payload.bytes.len() as u64);
+        }
         Request {
             bytes: payload.bytes,
             lease: payload.lease,
             receiver: Arc::clone(&self.door.receiver),
             acknowledge: self.bounds.acknowledge,
+            tenant,
         }
     }
 
@@ -293,6 +325,9 @@ impl Visit<'_> {
 
     fn fault(&self, fault: &Fault) -> Told {
         self.endpoint.warn(fault, self.caller);
+        if let (Kind::OverQuota, Some(tenant)) = (fault.kind, current()) {
+            tenant.count_over_quota();
+        }
         fault.told()
     }
 }

@@ -6,11 +6,13 @@ use super::caller::Caller;
 use super::endpoint::Endpoint;
 use super::read::Chunks;
 use super::reply::Reply;
+use super::tenants::{Sender, on_behalf_of};
 use http::header::{EXPECT, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use parking_lot::RwLock;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Answers requests.
@@ -52,14 +54,24 @@ impl<H: Handler> Swap<H> {
         *self.handler.write() = Arc::new(handler);
     }
 
-    /// Has the handler of now answer, if the gate lets the request in.
-    pub async fn answer(&self, request: Request<Incoming>, caller: Caller) -> Response<Reply> {
+    /// Has the handler of now answer a request from `address`, if the gate lets it in.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        caller: Caller,
+        address: IpAddr,
+    ) -> Response<Reply> {
         let handler = Arc::clone(&self.handler.read());
         if handler.is_public(&request) {
             return handler.handle(request, caller).await;
         }
         let refused = match self.gate.admit(request.headers(), caller) {
-            Ok(caller) => return handler.handle(request, caller).await,
+            Ok(caller) => {
+                let (headers, identity, address) =
+                    (Some(request.headers()), caller.as_deref(), Some(address));
+                let tenant = handler.endpoint().tenants.of(&Sender { headers, identity, address });
+                return on_behalf_of(tenant, handler.handle(request, caller)).await;
+            }
             Err(refused) => refused,
         };
         let Refused { fault, challenges } = *refused;

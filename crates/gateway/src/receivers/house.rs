@@ -6,6 +6,7 @@ use super::endpoint::{Bounds, Endpoint};
 use super::handler::{Handler, Swap};
 use super::listener::BindError;
 use super::ports::Port;
+use super::tenants::Tenants;
 use super::tls::config::ClientAuth;
 use forebay_pipeline::admit::{Acknowledge, Intake};
 use forebay_pipeline::ledger::Ledger;
@@ -20,6 +21,7 @@ pub struct House<'h> {
     pub acknowledge: Acknowledge,
     pub intake: &'h Arc<Intake>,
     pub ledger: &'h Ledger,
+    pub tenants: &'h Arc<Tenants>,
     /// Requests under way are refused.
     pub ending: &'h CancellationToken,
 }
@@ -27,7 +29,8 @@ pub struct House<'h> {
 impl House<'_> {
     /// What a receiver of this name does alike with the others.
     pub fn endpoint(&self, name: &str, bounds: Bounds) -> Endpoint {
-        Endpoint::new(Arc::clone(self.intake), self.ledger.door(name), bounds, self.ending.clone())
+        let (intake, tenants) = (Arc::clone(self.intake), Arc::clone(self.tenants));
+        Endpoint::new(intake, self.ledger.door(name), bounds, tenants, self.ending.clone())
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Server<H> {
 }
 
 impl<H: Handler> Serve for Server<H> {
+    const HAS_REQUESTS: bool = true;
+
     fn config(&self) -> &ConnectionConfig {
         &self.config
     }
@@ -99,7 +101,7 @@ impl<H: Handler> Serve for Server<H> {
 impl<H: Handler> Server<H> {
     /// Answers calls until the connection ends. With `turned_away` it ends with its first calls, and they are refused in their protocol.
     async fn attend(&self, connection: Connection, width: Width, turned_away: Option<NoRoom>) {
-        let Connection { stream, caller, spoken, lease: _tls } = connection;
+        let Connection { stream, caller, address, spoken, lease: _tls } = connection;
         let calls = Arc::new(Calls::default());
         let service = service_fn(|mut request: Request<Incoming>| {
             let (handler, caller) = (Arc::clone(&self.handler), caller.clone());
@@ -111,7 +113,7 @@ impl<H: Handler> Server<H> {
                     // It is refused at once, and whoever is to be told to go must hear of it first.
                     yield_now().await;
                 }
-                let response = handler.answer(request, caller).await;
+                let response = handler.answer(request, caller, address).await;
                 drop(call);
                 Ok::<_, Infallible>(response.map(|reply| reply.holding(room.unwrap_or_default())))
             }

@@ -5,6 +5,7 @@ use super::handler::{Handler, Swap};
 use super::http_connection::{Protocol, Server};
 use super::overhead::{Overhead, PREFACE, Spoken};
 use super::stream::Connection;
+use super::tenants::{Tenants, on_behalf_of};
 use super::tls::{TLS_BYTES, Tls, TlsConfig};
 use crate::rate_limit::RateLimited;
 use forebay_pipeline::budget::Lease;
@@ -16,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -90,6 +91,9 @@ impl BindError {
 
 /// Serves connections of one listener.
 pub trait Serve: Send + Sync + 'static {
+    /// Each request tells its tenant for itself; else a connection is one tenant's.
+    const HAS_REQUESTS: bool = false;
+
     /// Their bounds.
     fn config(&self) -> &ConnectionConfig;
     /// When they must end.
@@ -131,6 +135,8 @@ pub struct Listener {
     pub address: SocketAddr,
     socket: TcpListener,
     tls: Option<Arc<Tls>>,
+    /// Whose its connections may be.
+    pub tenants: Arc<Tenants>,
 }
 
 impl Listener {
@@ -150,7 +156,7 @@ impl Listener {
         let tls = tls.map_err(|faults| BindError::unusable(receiver, listen, "tls", &faults))?;
         let socket = TcpListener::bind(listen).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { receiver, address, socket, tls: tls.map(Arc::new) })
+        Ok(Self { receiver, address, socket, tls: tls.map(Arc::new), tenants: Arc::default() })
     }
 
     /// Serves HTTP until `signals.closing`. `overhead` bounds what connections take.
@@ -217,15 +223,17 @@ async fn accept<S: Serve>(listener: Arc<Listener>, slots: Arc<Semaphore>, server
             next = next => next,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 // Not the listener itself: its socket must close before the last connection ends.
-                let (tls, server) = (listener.tls.clone(), Arc::clone(&server));
+                let (tls, tenants) = (listener.tls.clone(), Arc::clone(&listener.tenants));
+                let server = Arc::clone(&server);
                 planted::pass("listener");
                 task::spawn("connection", async move {
                     planted::pass("connection");
                     let _place = place;
-                    if let Some(connection) = begin(stream, tls.as_deref(), &*server).await {
-                        server.serve(connection).await;
+                    if let Some(connection) = begin(stream, from.ip(), tls.as_deref(), &*server).await {
+                        let tenant = if S::HAS_REQUESTS { None } else { tenants.of(&connection.sender()) };
+                        on_behalf_of(tenant, server.serve(connection)).await;
                     }
                 });
             }
@@ -256,7 +264,12 @@ async fn room_for_one<S: Serve>(server: &S, receiver: &str, failures: &RateLimit
 
 /// Waits for the first bytes of a connection, and shakes hands where there is TLS; `None` if it does not come so far. A connection that
 /// never says anything must not hold its slot.
-async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Option<Connection> {
+async fn begin<S: Serve>(
+    stream: TcpStream,
+    address: IpAddr,
+    tls: Option<&Tls>,
+    server: &S,
+) -> Option<Connection> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -264,18 +277,18 @@ async fn begin<S: Serve>(stream: TcpStream, tls: Option<&Tls>, server: &S) -> Op
     let begins = async {
         let speaks_first = server.speaks_first();
         if tls.is_none() && speaks_first {
-            return Some(Connection::plain(stream, Spoken::Http1, idle));
+            return Some(Connection::plain(stream, address, Spoken::Http1, idle));
         }
         let (first, spoken) = timeout(idle, first_words(&stream)).await.ok()?.ok()??;
         match tls {
-            None => Some(Connection::plain(stream, spoken, idle)),
+            None => Some(Connection::plain(stream, address, spoken, idle)),
             Some(tls) => {
                 let Ok(lease) = server.overhead().other(TLS_BYTES) else {
                     server.overhead().let_go();
                     return None;
                 };
                 // Boxed: it is large, and connections without TLS are to stay small.
-                Box::pin(tls.accept(stream, first, idle, lease, speaks_first)).await
+                Box::pin(tls.accept(stream, address, first, idle, lease, speaks_first)).await
             }
         }
     };

@@ -35,6 +35,7 @@ mod status;
 mod stream;
 mod syslog;
 mod tcp;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -64,6 +65,7 @@ pub use remote_write::RemoteWriteConfig;
 pub use started::{Started, start};
 pub use syslog::SyslogConfig;
 pub use tcp::TcpConfig;
+pub use tenants::{Tenants, TenantsConfig};
 pub use tls::Tls;
 pub use watch::Look;
 

@@ -5,6 +5,7 @@ use super::house::{House, behind_gate};
 use super::http_connection::Protocol;
 use super::listener::{BindError, Connections, Listener, Signals};
 use super::overhead::Overhead;
+use super::tenants::Tenants;
 use super::watch::Look;
 use super::{Receivers, bind_all};
 use forebay_pipeline::admit::{Acknowledge, Intake};
@@ -29,6 +30,7 @@ const CUT_WITHIN: Duration = Duration::from_secs(1);
 pub struct Started {
     receivers: Vec<Receiver>,
     overhead: Arc<Overhead>,
+    tenants: Arc<Tenants>,
     health: HealthReporter,
     /// Requests under way are refused.
     ending: CancellationToken,
@@ -69,8 +71,9 @@ impl Bound {
         Self { listener, serve: Box::new(serve) }
     }
 
-    fn serve(self) -> Receiver {
+    fn serve(mut self, tenants: &Arc<Tenants>) -> Receiver {
         let address = self.listener.address;
+        self.listener.tenants = Arc::clone(tenants);
         let (connections, adopt) = (self.serve)(self.listener);
         Receiver { address, connections, adopt }
     }
@@ -118,13 +121,14 @@ impl Binding<'_> {
 }
 
 /// Binds every receiver of `config`, then serves them until `shutdown`. `acknowledge` is for those that say nothing of it;
-/// `connections` is the budget for what connections take beside payloads.
+/// `tenants` tells whose requests are; `connections` is the budget for what connections take beside payloads.
 ///
 /// # Errors
 /// The first address that could not be bound, or file that could not be used. Then nothing is served.
 pub async fn start(
     config: &Receivers,
     acknowledge: Acknowledge,
+    tenants: Arc<Tenants>,
     intake: Arc<Intake>,
     ledger: &Ledger,
     connections: Arc<Budget>,
@@ -134,18 +138,20 @@ pub async fn start(
     let signals = Signals { closing: shutdown, cut: CancellationToken::new() };
     let cut = signals.cut.clone();
     let overhead = Overhead::new(connections);
-    let house = House { config, acknowledge, intake: &intake, ledger, ending: &ending };
+    let house = House { config, acknowledge, intake: &intake, ledger, tenants: &tenants, ending: &ending };
     let binding = Binding { house, overhead: Arc::clone(&overhead), signals };
     let health = HealthReporter::new();
-    let receivers = bind_all(&binding, health.clone()).await?.into_iter().map(Bound::serve).collect();
-    Ok(Started { receivers, overhead, health, ending, cut })
+    let bound = bind_all(&binding, health.clone()).await?.into_iter();
+    let receivers = bound.map(|bound| bound.serve(&tenants)).collect();
+    Ok(Started { receivers, overhead, tenants, health, ending, cut })
 }
 
 impl Started {
     /// Has requests from now on answered as `config` says; those under way are finished as they began. Addresses and bounds on
     /// connections stay.
     pub fn adopt(&self, config: &Receivers, acknowledge: Acknowledge, intake: &Arc<Intake>, ledger: &Ledger) {
-        let house = House { config, acknowledge, intake, ledger, ending: &self.ending };
+        let (tenants, ending) = (&self.tenants, &self.ending);
+        let house = House { config, acknowledge, intake, ledger, tenants, ending };
         for Receiver { connections, adopt, .. } in &self.receivers {
             if let Some(gate) = &connections.gate {
                 let auth = config.port(connections.receiver).and_then(|port| port.auth);
@@ -189,6 +195,11 @@ impl Started {
     /// What all connections take beside payloads.
     pub fn overhead(&self) -> &Arc<Overhead> {
         &self.overhead
+    }
+
+    /// Whose requests came.
+    pub fn tenants(&self) -> &Arc<Tenants> {
+        &self.tenants
     }
 
     /// The gRPC health service says NOT_SERVING from now on, so that clients that ask it go elsewhere.

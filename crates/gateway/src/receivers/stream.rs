@@ -3,8 +3,10 @@
 use super::caller::Caller;
 use super::linger::Lingering;
 use super::overhead::Spoken;
+use super::tenants::Sender;
 use forebay_pipeline::budget::Lease;
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,6 +20,8 @@ pub struct Connection {
     pub stream: Stream,
     /// Whom the client's certificate names.
     pub caller: Caller,
+    /// Where it comes from.
+    pub address: IpAddr,
     /// What the client speaks, if that is HTTP.
     pub spoken: Spoken,
     /// For what TLS takes.
@@ -26,8 +30,14 @@ pub struct Connection {
 
 impl Connection {
     /// Without TLS. `patience` is as in [`Lingering::new`].
-    pub fn plain(stream: TcpStream, spoken: Spoken, patience: Duration) -> Self {
-        Self { stream: Stream::Plain(Lingering::new(stream, patience)), caller: None, spoken, lease: None }
+    pub fn plain(stream: TcpStream, address: IpAddr, spoken: Spoken, patience: Duration) -> Self {
+        let stream = Stream::Plain(Lingering::new(stream, patience));
+        Self { stream, caller: None, address, spoken, lease: None }
+    }
+
+    /// Who sends all that comes on it.
+    pub fn sender(&self) -> Sender<'_> {
+        Sender { headers: None, identity: self.caller.as_deref(), address: Some(self.address) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a schema cannot say of the settings: which contradict each other, and which a reload cannot change.
 
 use super::Settings;
+use crate::receivers::TenantsConfig;
 use forebay_pipeline::body::OnRefused;
 use forebay_pipeline::journal::JournalConfig;
 
@@ -23,6 +24,8 @@ impl Settings {
             faults.push(("reload.interval".to_owned(), "must be at least 100ms".to_owned()));
         }
         faults.extend(self.durability_faults());
+        let tenants = self.tenants.iter().flat_map(TenantsConfig::faults);
+        faults.extend(tenants.map(|(path, why)| (format!("tenants.{path}"), why)));
         faults.extend(self.address_faults());
         faults.extend(self.folder_faults());
         faults.extend(self.template_faults());

@@ -46,6 +46,9 @@ pub struct Settings {
     pub dead_letters: DeadLetterConfig,
     /// Bounds on memory and on single requests.
     pub limits: LimitSettings,
+    /// Whose records they are, and how fast each tenant may send. Default: nobody is told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<crate::receivers::TenantsConfig>,
     /// The port for probes and metrics.
     pub admin: AdminSettings,
     /// Whether a changed file is taken on without a signal.
@@ -169,6 +172,7 @@ impl Default for Settings {
             journal: None,
             dead_letters: DeadLetterConfig::default(),
             limits: LimitSettings::default(),
+            tenants: None,
             admin: AdminSettings::default(),
             reload: ReloadSettings::default(),
             drain: DrainSettings::default(),

@@ -51,7 +51,7 @@ impl Intake {
         let Gathering { items, mut lease, weight, count, exhausted } = gathering;
         if let Some(exhausted) = exhausted.map(|items| items.beside(request.lease.bytes())) {
             let (rejected, refused) = if exhausted.is_hopeless() { (count, 0) } else { (0, count) };
-            door.count(0, rejected, refused);
+            request.count(door, 0, rejected, refused);
             return Err(exhausted.into());
         }
         // The rest of the last step may be what the body has not room for. Less than before, so it is given.

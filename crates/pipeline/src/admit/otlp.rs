@@ -33,7 +33,7 @@ impl Intake {
             let records = index.records.len() as u64;
             drop(index);
             let most = request.bytes.len() * otlp::NORMALIZE_EXPANSION;
-            self.charge(&mut request.lease, most, 0, records, door)?;
+            self.charge(&mut request, most, 0, records, door)?;
             request.bytes = unless_malformed(otlp::normalize(signal, &request.bytes), door)?.into();
             index = unless_malformed(self.rules.check_otlp(signal, &request.bytes, arrived), door)?.0;
         }

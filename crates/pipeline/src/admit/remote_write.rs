@@ -77,7 +77,7 @@ impl Intake {
         let records = index.records.len() as u64 + index.rejected.count;
         let room = index.records.len() + size_of_val(exemplars.as_slice());
         let lease = self.budget.lease(room).map_err(|exhausted| exhausted.beside(request.bytes.len()));
-        let lease = lease.inspect_err(|_| door.count(0, 0, records))?;
+        let lease = lease.inspect_err(|_| request.count(door, 0, 0, records))?;
         let written = Written::of(&index, exemplars, lease);
         let ids = Ids::Content(crate::ids::content_ids_of(wire, &request.bytes, &index));
         let checked = Checked { wire, index, ids, arrived, beside: room };

@@ -241,7 +241,7 @@ impl House {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let lease = self.budget.lease(bytes.len()).map_err(|error| error.to_string())?;
         let acknowledge = self.acknowledge;
-        let request = Request { bytes, lease, receiver: "json".into(), acknowledge };
+        let request = Request { bytes, lease, receiver: "json".into(), acknowledge, tenant: None };
         let door = self.ledger.door("json");
         let admitted =
             self.intake.admit_json(request, &door, Format::Lines).map_err(|error| error.to_string())?;
@@ -252,7 +252,8 @@ impl House {
     pub async fn bulk(&self, body: &str, defaults: &str) -> Result<(), String> {
         let bytes = Bytes::copy_from_slice(body.as_bytes());
         let lease = self.budget.lease(bytes.len()).map_err(|error| error.to_string())?;
-        let request = Request { bytes, lease, receiver: "bulk".into(), acknowledge: self.acknowledge };
+        let request =
+            Request { bytes, lease, receiver: "bulk".into(), acknowledge: self.acknowledge, tenant: None };
         let admitted = self.intake.admit_bulk(request, &self.ledger.door("bulk"), defaults.as_bytes());
         let (admitted, _) = admitted.map_err(|error| error.to_string())?;
         admitted.answer.settled().await.map(|_| ()).map_err(|error| error.to_string())

@@ -2,6 +2,7 @@
 
 use super::super::answer::Taken;
 use super::super::endpoint::{Endpoint, Visit};
+use super::super::tenants::current;
 use super::Owed;
 use forebay_pipeline::admit::Admitted;
 use forebay_pipeline::wire::lumberjack::acknowledgement;
@@ -94,7 +95,7 @@ fn tell(endpoint: &Endpoint, taken: &Taken) {
     }
 }
 
-/// The keepalive: an acknowledgement of nothing, as long as sinks take something.
+/// The keepalive: an acknowledgement of nothing, as long as sinks take something, or the agent waits for no more than its tenant's quota.
 struct Alive<'e> {
     endpoint: &'e Endpoint,
     ticks: Interval,
@@ -116,7 +117,9 @@ impl<'e> Alive<'e> {
 
     async fn say<W: AsyncWrite + Unpin>(&mut self, write: &mut W) -> io::Result<()> {
         let now = self.endpoint.intake.last_success();
-        if std::mem::replace(&mut self.seen, now) == now {
+        let has_progress = std::mem::replace(&mut self.seen, now) != now;
+        let is_over_quota = || current().is_some_and(|tenant| tenant.wait().is_some());
+        if !has_progress && !is_over_quota() {
             return Ok(());
         }
         say(write, 0).await

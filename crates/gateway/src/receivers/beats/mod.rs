@@ -53,8 +53,8 @@ pub struct BeatsConfig {
     /// What an acknowledgement waits for. Default: what `acknowledge` of the whole file says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge: Option<Acknowledge>,
-    /// How long events are held that cannot be delivered. While sinks take others, the agent is told every 5 seconds that it is not
-    /// forgotten. Past it the connection is closed, and the agent sends all that was not acknowledged again, perhaps to another replica.
+    /// How long events are held that cannot be delivered. While sinks take others, or its tenant is over its quota, the agent is told every 5 seconds that it
+    /// is not forgotten. Past it the connection is closed, and the agent sends all that was not acknowledged again, perhaps to another replica.
     pub hold_max: Period,
     /// A connection on which nothing comes for this long in the middle of a window is closed.
     pub body_timeout: Period,

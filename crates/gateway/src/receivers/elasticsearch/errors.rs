@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 /// What may be sent again is 429 `es_rejected_execution_exception`: all clients send again after it, some of them after no other status.
 pub fn of_fault(fault: &Fault) -> (&'static str, StatusCode) {
     match fault.kind {
-        Kind::Busy | Kind::Undelivered => ("es_rejected_execution_exception", StatusCode::TOO_MANY_REQUESTS),
+        Kind::Busy | Kind::OverQuota | Kind::Undelivered => {
+            ("es_rejected_execution_exception", StatusCode::TOO_MANY_REQUESTS)
+        }
         Kind::TooSlow => ("timeout_exception", StatusCode::SERVICE_UNAVAILABLE),
         Kind::Unauthenticated => ("security_exception", StatusCode::UNAUTHORIZED),
         Kind::TooLarge => ("status_exception", StatusCode::PAYLOAD_TOO_LARGE),

@@ -381,7 +381,7 @@ async fn admit(endpoint: &Endpoint, body: Payload, asks: bool) -> Result<Admitte
             Ok(admitted) => return Ok(admitted),
             Err(refusal) => Fault::from(refusal),
         };
-        if asks || fault.kind != Kind::Busy || Instant::now() >= until {
+        if asks || !matches!(fault.kind, Kind::Busy | Kind::OverQuota) || Instant::now() >= until {
             return Err(fault);
         }
         // Given back with the request that was refused, and needed while its bytes are held.

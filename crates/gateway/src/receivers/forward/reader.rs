@@ -273,7 +273,7 @@ impl<'e> Filling<'e> {
 }
 
 fn may_wait(fault: &Fault, until: Instant) -> bool {
-    fault.kind == Kind::Busy && Instant::now() < until
+    matches!(fault.kind, Kind::Busy | Kind::OverQuota) && Instant::now() < until
 }
 
 fn violation(violation: Violation) -> Fault {

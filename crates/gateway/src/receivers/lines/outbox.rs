@@ -156,6 +156,10 @@ impl Outbox {
 
     async fn admit(&mut self, mut payload: Payload, manner: &Arc<Manner>) {
         let endpoint = &manner.endpoint;
+        // Nothing is read meanwhile, so that a client over its quota waits.
+        while let Some(wait) = endpoint.quota_wait()
+            && pause(manner, wait.min(ASK_AFTER_AT_MOST)).await.is_ok()
+        {}
         let mut wait = ASK_AFTER;
         loop {
             let (bytes, leased) = (payload.bytes.clone(), payload.lease.bytes());

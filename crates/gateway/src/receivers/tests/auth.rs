@@ -17,10 +17,10 @@ const EXPORT: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"
 const PROTOBUF: &str = "content-type: application/x-protobuf\r\n";
 
 /// Files of secrets.
-struct Secrets(TempDir);
+pub(super) struct Secrets(TempDir);
 
 impl Secrets {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let secrets = Self(tempfile::tempdir().unwrap());
         secrets.write("tokens", "# of the agents\nagents:s3cret\n\nanother-one\n");
         secrets.write("users", "alice:wonder:land\n");
@@ -34,7 +34,7 @@ impl Secrets {
         path
     }
 
-    fn settings(&self) -> AuthConfig {
+    pub(super) fn settings(&self) -> AuthConfig {
         let file = |name: &str| Some(self.0.path().join(name));
         let (bearer_file, basic_file, api_key_file) = (file("tokens"), file("users"), file("keys"));
         AuthConfig { bearer_file, basic_file, api_key_file, ..AuthConfig::default() }

@@ -5,19 +5,19 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// An agent that says exactly what it is told to.
-struct Agent(TcpStream);
+pub(super) struct Agent(TcpStream);
 
 impl Agent {
-    async fn connect(house: &House) -> Self {
+    pub(super) async fn connect(house: &House) -> Self {
         Self(TcpStream::connect(house.started.address(BEATS).unwrap()).await.unwrap())
     }
 
-    async fn send(&mut self, frames: &[Vec<u8>]) {
+    pub(super) async fn send(&mut self, frames: &[Vec<u8>]) {
         self.0.write_all(&frames.concat()).await.unwrap();
     }
 
     /// The sequence number of the next acknowledgement; `None` if the connection ends without one.
-    async fn acknowledged(&mut self) -> Option<u32> {
+    pub(super) async fn acknowledged(&mut self) -> Option<u32> {
         let mut frame = [0; 6];
         self.0.read_exact(&mut frame).await.ok()?;
         assert_eq!(&frame[..2], b"2A");
@@ -25,11 +25,11 @@ impl Agent {
     }
 }
 
-fn window(events: u32) -> Vec<u8> {
+pub(super) fn window(events: u32) -> Vec<u8> {
     [b"2W", &events.to_be_bytes()[..]].concat()
 }
 
-fn event(sequence: u32, document: &str) -> Vec<u8> {
+pub(super) fn event(sequence: u32, document: &str) -> Vec<u8> {
     let len = document.len() as u32;
     [b"2J", &sequence.to_be_bytes()[..], &len.to_be_bytes(), document.as_bytes()].concat()
 }
@@ -46,7 +46,7 @@ fn compressed(frames: &[u8]) -> Vec<u8> {
     [b"2C", &(packed.len() as u32).to_be_bytes()[..], &packed].concat()
 }
 
-async fn beats_house(mood: Mood, change: impl FnOnce(&mut BeatsConfig)) -> House {
+pub(super) async fn beats_house(mood: Mood, change: impl FnOnce(&mut BeatsConfig)) -> House {
     house_with(mood, 64 * MIB, |receivers| {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut beats = BeatsConfig { listen, ..BeatsConfig::default() };

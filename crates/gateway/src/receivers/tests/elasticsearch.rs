@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const NDJSON: &str = "content-type: application/x-ndjson\r\n";
 const AGENT: &str = "filter_path=errors%2Citems.%2A.error%2Citems.%2A.status";
 
-async fn bulk_house(mood: Mood, change: impl FnOnce(&mut ElasticsearchConfig)) -> House {
+pub(super) async fn bulk_house(mood: Mood, change: impl FnOnce(&mut ElasticsearchConfig)) -> House {
     house_with(mood, 64 * MIB, |receivers| {
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut bulk = ElasticsearchConfig { listen, ..ElasticsearchConfig::default() };
@@ -22,7 +22,7 @@ impl House {
         self.started.address(ELASTICSEARCH).unwrap()
     }
 
-    async fn post(&self, path: &str, body: &[u8]) -> Answer {
+    pub(super) async fn post(&self, path: &str, body: &[u8]) -> Answer {
         once(self.bulk(), &format!("POST {path}"), NDJSON, body).await
     }
 }

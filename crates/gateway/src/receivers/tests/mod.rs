@@ -18,6 +18,7 @@ mod remote_write;
 mod signals;
 mod syslog;
 mod tcp;
+mod tenants;
 mod tls;
 mod tls_files;
 
@@ -168,7 +169,9 @@ async fn house_routed(mood: Mood, budget: usize, routes: &str, change: impl FnOn
     let connections = Budget::new(64 * MIB);
     let (acknowledge, closing) = (Acknowledge::default(), shutdown.clone());
     let overhead = Arc::clone(&connections);
-    let started = start(&config, acknowledge, Arc::clone(&intake), &ledger, overhead, closing).await.unwrap();
+    let tenants = Arc::default();
+    let started =
+        start(&config, acknowledge, tenants, Arc::clone(&intake), &ledger, overhead, closing).await.unwrap();
     House { started, ledger, intake, connections, gate, shutdown, _letters: letters }
 }
 
@@ -286,6 +289,7 @@ async fn an_address_that_is_taken_is_named() {
     let error = start(
         &config,
         Acknowledge::default(),
+        Arc::default(),
         Arc::clone(&house.intake),
         &house.ledger,
         Budget::new(MIB),

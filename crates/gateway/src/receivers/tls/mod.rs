@@ -17,6 +17,7 @@ use forebay_pipeline::budget::Lease;
 use parking_lot::RwLock;
 use rustls::ServerConfig;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -78,6 +79,7 @@ impl Tls {
     pub async fn accept(
         &self,
         stream: TcpStream,
+        address: IpAddr,
         first: u8,
         idle: Duration,
         lease: Lease,
@@ -117,7 +119,7 @@ impl Tls {
             Some(_) => Spoken::Http1,
             None => spoken,
         };
-        Some(Connection { stream: Stream::Tls(stream), caller, spoken, lease: Some(lease) })
+        Some(Connection { stream: Stream::Tls(stream), caller, address, spoken, lease: Some(lease) })
     }
 
     /// Takes on the files for new connections if they have changed. Bad ones change nothing.

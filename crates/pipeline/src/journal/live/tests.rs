@@ -145,7 +145,7 @@ impl House {
             plan: 0,
             records: 1,
         };
-        let tally = Tally::new(&self.ledger.door("json"), 1, 0);
+        let tally = Tally::new(&self.ledger.door("json"), None, 1, 0);
         let (answer, kept) = oneshot::channel();
         let outlets = Arc::new([]);
         let (body, _plan) = (Arc::new(body), Arc::new(0));
