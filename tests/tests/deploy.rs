@@ -86,7 +86,9 @@ fn every_metric_exists() {
     let mut asked = 0;
     for folder in ["deploy", "docs"] {
         for file in files(folder) {
-            for name in metrics(&fs::read_to_string(&file).unwrap()) {
+            let names = metrics(&fs::read_to_string(&file).unwrap());
+            // The name of a crate, where a log's filter is explained.
+            for name in names.into_iter().filter(|name| name != "forebay_pipeline") {
                 // A name that ends with a line stands for all that begin so.
                 let exists = help
                     .iter()
