@@ -24,7 +24,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The loopback ports that a configuration may name as `{otlp_grpc}`, `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{remote_write}`, `{forward}` and `{admin}`.
+/// The loopback ports that a configuration may name as `{otlp_grpc}`, `{otlp_http}`, `{json}`, `{beats}`, `{elasticsearch}`, `{remote_write}`, `{forward}`,
+/// `{tcp}`, `{syslog}`, `{loki}` and `{admin}`.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
     pub otlp_grpc: u16,
@@ -34,6 +35,9 @@ pub struct Ports {
     pub elasticsearch: u16,
     pub remote_write: u16,
     pub forward: u16,
+    pub tcp: u16,
+    pub syslog: u16,
+    pub loki: u16,
     pub admin: u16,
 }
 
@@ -66,8 +70,32 @@ impl Gateway {
 
     /// Ports and a folder, but no process and no configuration yet.
     pub fn prepare() -> Result<Self> {
-        let [otlp_grpc, otlp_http, json, beats, elasticsearch, remote_write, forward, admin] = ports::free()?;
-        let ports = Ports { otlp_grpc, otlp_http, json, beats, elasticsearch, remote_write, forward, admin };
+        let [
+            otlp_grpc,
+            otlp_http,
+            json,
+            beats,
+            elasticsearch,
+            remote_write,
+            forward,
+            tcp,
+            syslog,
+            loki,
+            admin,
+        ] = ports::free()?;
+        let ports = Ports {
+            otlp_grpc,
+            otlp_http,
+            json,
+            beats,
+            elasticsearch,
+            remote_write,
+            forward,
+            tcp,
+            syslog,
+            loki,
+            admin,
+        };
         let folder = tempfile::Builder::new().prefix("forebay-gateway-").tempdir()?;
         let agent = ureq::Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).build().into();
         Ok(Self { ports, folder, agent, environment: Vec::new(), running: None })
@@ -246,6 +274,9 @@ impl Ports {
             .replace("{elasticsearch}", &self.elasticsearch.to_string())
             .replace("{remote_write}", &self.remote_write.to_string())
             .replace("{forward}", &self.forward.to_string())
+            .replace("{tcp}", &self.tcp.to_string())
+            .replace("{syslog}", &self.syslog.to_string())
+            .replace("{loki}", &self.loki.to_string())
             .replace("{admin}", &self.admin.to_string())
     }
 }

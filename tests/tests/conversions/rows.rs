@@ -7,19 +7,26 @@ use serde_json::{Map, Value, json};
 /// One input.
 pub struct Row {
     pub input: &'static str,
-    /// Sends the event, and returns when it is acknowledged.
+    /// Sends the event, and returns when it is acknowledged, where the input's protocol knows that.
     pub send: fn(&Gateway, &Value),
     /// Members that the document has beside those of the event, or instead of them; null for one that it lacks.
     pub differs: fn() -> Value,
 }
 
-pub const ALL: [Row; 6] = [
+pub const ALL: [Row; 13] = [
     Row { input: "otlp_grpc", send: inputs::otlp_grpc, differs: otlp },
     Row { input: "otlp_http", send: inputs::otlp_http, differs: otlp },
     Row { input: "json", send: inputs::json, differs: nothing },
     Row { input: "beats", send: inputs::beats, differs: nothing },
     Row { input: "elasticsearch", send: inputs::elasticsearch, differs: nothing },
     Row { input: "forward", send: inputs::forward, differs: tag },
+    Row { input: "otlp_json", send: inputs::otlp_json, differs: otlp },
+    Row { input: "tcp", send: inputs::tcp, differs: nothing },
+    Row { input: "syslog", send: inputs::syslog, differs: syslog },
+    Row { input: "loki", send: inputs::loki, differs: loki },
+    Row { input: "otlp_traces", send: inputs::otlp_traces, differs: span },
+    Row { input: "otlp_metrics", send: inputs::otlp_metrics, differs: point },
+    Row { input: "remote_write", send: inputs::remote_write, differs: sample },
 ];
 
 /// Nanoseconds since 1970 of the event.
@@ -77,4 +84,73 @@ fn otlp() -> Value {
         "resource.service.name": "conversions",
         "service.name": "conversions",
     })
+}
+
+/// What the event lacks where its input knows times, texts and little else.
+fn bare(more: Value) -> Value {
+    let mut differs = json!({
+        "@timestamp": "2026-11-21T08:26:04.580000000Z",
+        "level": null, "name": null, "message": null, "severity": null,
+        "api.duration": null, "attempt": null, "allowed": null, "tags": null, "http": null,
+    });
+    differs.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    differs
+}
+
+/// A message of RFC 5424: parameters of structured data are texts, and the application's name tells the event apart.
+fn syslog() -> Value {
+    bare(json!({
+        "input": null, "component": null,
+        "level": "ERROR",
+        "message": event("")["message"],
+        "severity_number": 17,
+        "hostname": "web-1",
+        "app_name": "syslog",
+        "proc_id": "42",
+        "msg_id": "login",
+        "structured_data": {"event@32473": {"component": "security", "severity": "critical"}},
+        "syslog.facility": "local0",
+        "syslog.priority": 131,
+        "syslog.version": 1,
+    }))
+}
+
+/// An entry: labels and structured metadata are texts.
+fn loki() -> Value {
+    bare(json!({"message": event("")["message"], "severity": "critical", "attempt": "9007199254740993"}))
+}
+
+fn span() -> Value {
+    bare(json!({
+        "end_timestamp": "2026-11-21T08:26:04.580001200Z",
+        "duration": 1_200,
+        "trace_id": "0102030405060708090a0b0c0d0e0f10",
+        "span_id": "0102030405060708",
+        "name": "login",
+        "kind": "server",
+        "status.code": "error",
+        "status.message": "token refused",
+        "api.duration": 1200.5,
+        "resource.service.name": "conversions",
+        "service.name": "conversions",
+        "events": [{"@timestamp": "2026-11-21T08:26:04.580000000Z", "name": "refused", "attributes": {"attempt": 2}}],
+        "links": [{"trace_id": "0102030405060708090a0b0c0d0e0f10", "span_id": "0807060504030201"}],
+    }))
+}
+
+fn point() -> Value {
+    bare(json!({
+        "metric.name": "logins",
+        "metric.unit": "1",
+        "metric.type": "sum",
+        "metric.temporality": "cumulative",
+        "metric.monotonic": true,
+        "value": 9_007_199_254_740_993_i64,
+        "resource.service.name": "conversions",
+        "service.name": "conversions",
+    }))
+}
+
+fn sample() -> Value {
+    bare(json!({"metric.name": "logins_total", "value": 1200.5}))
 }
