@@ -418,11 +418,15 @@ async fn a_sink_that_is_new_on_an_old_journal_is_owed_from_its_first_moment() {
     let second = House::new(folder.path(), plan).await;
     second.mood("b", Mood::Down);
     second.json(&lines(5..9)).await.unwrap();
-    let copy = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(folder.path()).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-    }
+    // A file may be renamed between the look and the copy: then once more.
+    let copy = loop {
+        let copy = tempfile::tempdir().unwrap();
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+        let copied = |file: &fs::DirEntry| fs::copy(file.path(), copy.path().join(file.file_name())).is_ok();
+        if files.iter().all(copied) {
+            break copy;
+        }
+    };
     let third = House::new(copy.path(), plan).await;
     third.delivered("b", 4).await;
     assert_eq!(third.stored("b"), (5..9).map(line).collect());

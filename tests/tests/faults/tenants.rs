@@ -22,8 +22,10 @@ const NOISY_CONNECTIONS: u64 = 4;
 /// Between two requests of the quiet tenant.
 const PACE: Duration = Duration::from_millis(4);
 const THREES: usize = 15;
-/// The quiet tenant's p99 may grow by this factor.
+/// The quiet tenant's p99 may grow by this factor, in slices of `FULL`. In short ones it is made of two or three requests of an unoptimised build.
 const MOST: f64 = 1.10;
+const MOST_IN_SHORT: f64 = 1.50;
+const FULL: Duration = Duration::from_secs(5);
 
 /// A connection of a tenant that sends the same request again and again.
 struct Client {
@@ -123,7 +125,8 @@ tenants: {tenants}
 
 #[test]
 fn a_noisy_tenant_does_not_move_the_others_p99() {
-    let slice = lasting("a noisy tenant, each slice", Duration::from_secs(5), Duration::from_secs(1));
+    let slice = lasting("a noisy tenant, each slice", FULL, Duration::from_secs(1));
+    let most = if slice == FULL { MOST } else { MOST_IN_SHORT };
     let quota = format!("{{named: [{{name: noisy, quota: {{events_per_second: {QUOTA}, burst: 1s}}}}]}}");
     let gateway = Gateway::start(&yaml(&quota)).unwrap();
     let mut quiet = Client::connect(&gateway, "quiet", 10);
@@ -157,14 +160,15 @@ fn a_noisy_tenant_does_not_move_the_others_p99() {
     let records =
         |tenant| metrics.sum("forebay_tenant_records_total", &[("tenant", tenant), ("outcome", "admitted")]);
     // Between the slices the quota fills again. Each connection may be let in with one request before the first of them is charged.
-    let most = QUOTA as f64 * (noisy_time * 2.5 + 1.0) + (NOISY_CONNECTIONS as usize * BATCH * THREES) as f64;
-    assert!((1.0..=most).contains(&records("noisy")), "{} of at most {most}", records("noisy"));
+    let admitted =
+        QUOTA as f64 * (noisy_time * 2.5 + 1.0) + (NOISY_CONNECTIONS as usize * BATCH * THREES) as f64;
+    assert!((1.0..=admitted).contains(&records("noisy")), "{} of at most {admitted}", records("noisy"));
     assert!(records("quiet") > 0.0);
     let refused = metrics.sum("forebay_tenant_over_quota_requests_total", &[("tenant", "noisy")]);
     assert!(refused > 0.9 * sent.load(Relaxed) as f64, "{refused} of {sent:?} were refused");
     assert!(offered > 0.8 * TIMES as f64, "only {offered:.0} times the quota was offered");
     gateway.balanced_ledger(Duration::from_secs(30)).unwrap();
-    assert!(ratio < MOST * slack, "the noise was heard: {ratio:.3}, of at most {MOST} times {slack:.3}");
+    assert!(ratio < most * slack, "the noise was heard: {ratio:.3}, of at most {most} times {slack:.3}");
 }
 
 /// On one connection that was there before.

@@ -107,11 +107,11 @@ pub struct Template {
     pub name: String,
     /// Index names that it applies to, with `*`. Default `project-ai-*`. Change it together with the routes.
     pub patterns: Vec<String>,
-    /// Index names of traces, with `*`: they have a template of their own, `<name>-traces`. Default `project-ai-traces-*`; an empty list
-    /// installs none.
-    pub traces: Vec<String>,
-    /// Index names of metrics, in the same way: `<name>-metrics`. Default `project-ai-metrics-*`.
-    pub metrics: Vec<String>,
+    /// Index names of traces, with `*`: they have a template of their own, `<name>-traces`. Default `project-ai-traces-*` where `patterns` is
+    /// left at its default, else none: two templates of one rank for the same names are refused by the cluster. An empty list installs none.
+    pub traces: Option<Vec<String>>,
+    /// Index names of metrics, in the same way: `<name>-metrics`. Default `project-ai-metrics-*`, or none.
+    pub metrics: Option<Vec<String>>,
     /// Which template wins where several apply: the highest; those of traces and metrics are one and two above. Default 200, above those that ship with Elasticsearch.
     pub priority: u32,
     /// How soon a stored document can be found. Default `30s`: refreshing is a large part of the cost of indexing. Shorter
@@ -145,14 +145,39 @@ impl Default for Config {
     }
 }
 
+/// The indices of the shipped routes, and which of them hold traces and metrics.
+const PATTERN: &str = "project-ai-*";
+const TRACES: &str = "project-ai-traces-*";
+const METRICS: &str = "project-ai-metrics-*";
+
+impl Template {
+    /// Index names of traces, if they have a template of their own.
+    pub(super) fn traces(&self) -> Vec<String> {
+        self.patterns_of(self.traces.as_ref(), TRACES)
+    }
+
+    /// The same of metrics.
+    pub(super) fn metrics(&self) -> Vec<String> {
+        self.patterns_of(self.metrics.as_ref(), METRICS)
+    }
+
+    fn patterns_of(&self, named: Option<&Vec<String>>, shipped: &str) -> Vec<String> {
+        match named {
+            Some(patterns) => patterns.clone(),
+            None if self.patterns == [PATTERN] => vec![shipped.to_owned()],
+            None => Vec::new(),
+        }
+    }
+}
+
 impl Default for Template {
     fn default() -> Self {
         Self {
             install: true,
             name: "forebay".to_owned(),
-            patterns: vec!["project-ai-*".to_owned()],
-            traces: vec!["project-ai-traces-*".to_owned()],
-            metrics: vec!["project-ai-metrics-*".to_owned()],
+            patterns: vec![PATTERN.to_owned()],
+            traces: None,
+            metrics: None,
             priority: 200,
             refresh_interval: Period::secs(30),
             shards: None,

@@ -40,11 +40,11 @@ impl Kind {
         }
     }
 
-    fn patterns(self, template: &Template) -> &[String] {
+    fn patterns(self, template: &Template) -> Vec<String> {
         match self {
-            Self::All => &template.patterns,
-            Self::Traces => &template.traces,
-            Self::Metrics => &template.metrics,
+            Self::All => template.patterns.clone(),
+            Self::Traces => template.traces(),
+            Self::Metrics => template.metrics(),
         }
     }
 
@@ -211,6 +211,16 @@ mod tests {
         assert_eq!(metrics["template"]["mappings"]["properties"]["value"]["type"], "double");
         let less = render(&Template::default(), Kind::Traces, Features { flattened: false, ..ALL });
         assert_eq!(less["template"]["mappings"]["properties"].get("events"), None);
+    }
+
+    /// Two templates of one rank that could apply to one index are refused, so a second sink with names of its own must not install those
+    /// of the shipped names again.
+    #[test]
+    fn whoever_names_indices_names_those_of_traces_and_metrics_too() {
+        let own = Template { patterns: vec!["team-a-*".to_owned()], ..Template::default() };
+        assert_eq!([own.traces(), own.metrics()], [const { Vec::<String>::new() }; 2]);
+        let named = Template { traces: Some(vec!["team-a-traces-*".to_owned()]), ..own };
+        assert_eq!((named.traces(), named.metrics()), (vec!["team-a-traces-*".to_owned()], vec![]));
     }
 
     /// The files for those who set the cluster up by themselves say the same.
