@@ -1,6 +1,7 @@
 //! Clients of every port, which read an answer as their protocol says.
 
 use crate::beats::Beat;
+use crate::fluent::Fluent;
 use crate::record::{Origin, Protocol};
 use crate::{bulk, otlp};
 use forebay_proto::collector::ExportLogsServiceResponse;
@@ -36,6 +37,7 @@ enum Wire {
     Grpc(Box<LogsClient>),
     Http { address: String, agent: ureq::Agent },
     Beats(Beat),
+    Forward(Fluent),
 }
 
 impl Client {
@@ -49,6 +51,7 @@ impl Client {
             Protocol::Json => http(format!("http://127.0.0.1:{}/", ports.json)),
             Protocol::Bulk => http(format!("http://127.0.0.1:{}/_bulk", ports.elasticsearch)),
             Protocol::Beats => Wire::Beats(Beat::new(ports.beats)),
+            Protocol::Forward => Wire::Forward(Fluent::new(ports.forward)),
         };
         Self { origin, wire }
     }
@@ -87,6 +90,7 @@ impl Client {
                 }
             }
             Wire::Beats(beat) => beat.send(&self.origin, numbers),
+            Wire::Forward(fluent) => fluent.send(&self.origin, numbers),
             Wire::Http { address, agent } => {
                 let mut body = String::new();
                 for number in numbers {

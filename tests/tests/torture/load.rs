@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const CLIENTS: [(Protocol, usize); 5] = [
+const CLIENTS: [(Protocol, usize); 6] = [
     (Protocol::OtlpGrpc, 5),
     (Protocol::OtlpHttp, 4),
     (Protocol::Json, 5),
-    (Protocol::Beats, 5),
-    (Protocol::Bulk, 5),
+    (Protocol::Beats, 4),
+    (Protocol::Bulk, 4),
+    (Protocol::Forward, 4),
 ];
 /// Records of a batch, beside those that are sent twice.
 const BATCH: u32 = 150;

@@ -12,6 +12,7 @@ mod beats;
 mod book;
 mod bulk;
 mod client;
+mod fluent;
 mod load;
 mod otlp;
 mod record;

@@ -16,6 +16,7 @@ pub enum Protocol {
     Json,
     Beats,
     Bulk,
+    Forward,
 }
 
 impl Protocol {
@@ -29,17 +30,17 @@ impl Protocol {
 pub enum Kind {
     /// Nothing: OTLP's id is made of the content, JSON's is minted.
     Plain,
-    /// JSON with an id of the client's own.
+    /// With an id of the client's own.
     Keyed,
     /// An event of Beats that says where it was read: its id is made of the content.
     Placed,
     /// Sent twice in one request, on purpose.
     Twin,
-    /// JSON: sent at the end of its batch and once more at the beginning of the next one.
+    /// Not OTLP: sent at the end of its batch and once more at the beginning of the next one.
     Echo,
     /// Elasticsearch refuses it for good: a dead letter.
     Poisoned,
-    /// JSON: not a whole line, which the door rejects.
+    /// Not OTLP: not a whole line, or no record, which the door rejects.
     Spoilt,
 }
 
@@ -79,7 +80,7 @@ impl Origin {
             (_, 0..=2) => Kind::Poisoned,
             (_, 3..=14) => Kind::Twin,
             (_, 15..=18) if !is_otlp => Kind::Spoilt,
-            (_, 19..=219) if !is_otlp => Kind::Keyed,
+            (Protocol::Json | Protocol::Beats | Protocol::Bulk, 19..=219) => Kind::Keyed,
             (Protocol::Beats | Protocol::Bulk, 220..=519) => Kind::Placed,
             _ => Kind::Plain,
         }
@@ -87,7 +88,9 @@ impl Origin {
 
     /// Whether ids tell a copy that was sent again from an honest second one.
     pub fn is_recognised(&self, kind: Kind) -> bool {
-        self.protocol.is_otlp() || matches!(kind, Kind::Keyed | Kind::Placed)
+        // Forward's are those of a chunk that has a name.
+        let by_content = self.protocol.is_otlp() || self.protocol == Protocol::Forward;
+        by_content || matches!(kind, Kind::Keyed | Kind::Placed)
     }
 
     /// `c<client>-<number>`, as [`parse_id`] reads it.

@@ -242,6 +242,7 @@ receivers:
   json: {{listen: "127.0.0.1:{{json}}", ack_timeout: 3s, id_field: key}}
   beats: {{listen: "127.0.0.1:{{beats}}", hold_max: 3s}}
   elasticsearch: {{listen: "127.0.0.1:{{elasticsearch}}", ack_timeout: 3s}}
+  forward: {{listen: "127.0.0.1:{{forward}}", hold_max: 3s}}
 sinks:
   es:
     type: elasticsearch
