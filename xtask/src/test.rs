@@ -12,7 +12,7 @@ const THOROUGH_CASES: &str = "20000";
 
 /// How long each fuzz target runs, in seconds.
 const FUZZ_SECONDS: u32 = 10;
-const THOROUGH_FUZZ_SECONDS: u32 = 120;
+const THOROUGH_FUZZ_SECONDS: u32 = 60;
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
